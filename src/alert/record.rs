@@ -1,0 +1,118 @@
+//! The alert as it stands on the `alerts` topic: JSON that people and pipelines read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Severity, Timestamp};
+
+/// Whether an alert is still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertStatus {
+    /// Firings that fit still grow it.
+    Open,
+    /// Over; it never changes again.
+    Resolved,
+}
+
+/// Why an alert resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// No firing for `keep_open`.
+    Quiet,
+    /// It stood for `max_open`.
+    MaxOpen,
+    /// Its rule was removed.
+    RuleRemoved,
+    /// A rule with neither detector nor group: one alert per event, over at once.
+    OneEvent,
+}
+
+/// The parts of a rule that a reader of the alert needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuleInfo {
+    /// The rule's id.
+    pub id: String,
+    /// Its version, 16 hex digits.
+    pub version: String,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// `production`, `staging` or `building_block`.
+    pub status: String,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// ATT&CK technique ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub threat: Vec<String>,
+    /// A link or Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// Known harmless causes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub false_positives: Vec<String>,
+}
+
+/// One of the events behind an alert: where it is, and the fields worth showing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// `topic:partition:offset`.
+    pub position: String,
+    /// Event time.
+    pub time: Timestamp,
+    /// Common fields by dotted name; several values = an array.
+    pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+/// One state of one alert. `(id, revision)` names it; a later revision replaces an earlier one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Deterministic: hash of rule, key and the event that opened it.
+    pub id: String,
+    /// From 1, rising with every record emitted of this alert.
+    pub revision: u64,
+    /// Open or resolved.
+    pub status: AlertStatus,
+    /// The highest severity of its firings so far.
+    pub severity: Severity,
+    /// One line for people.
+    pub title: String,
+    /// More for people; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// The rule.
+    pub rule: RuleInfo,
+    /// The values it is about, by field, in the order of `group_by`'s names.
+    pub key: BTreeMap<String, serde_json::Value>,
+    /// Matching events of the key since `first_seen`.
+    pub count: u64,
+    /// How often the rule fired.
+    pub firings: u64,
+    /// The detector's number or new value at the last firing.
+    pub value: serde_json::Value,
+    /// The largest (for what looks down, the smallest) value.
+    pub peak: serde_json::Value,
+    /// Whether a bound made `count` or `value` a lower bound.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
+    /// Time of the completing window's last event.
+    pub opened_at: Timestamp,
+    /// The earliest event in the windows of its firings.
+    pub first_seen: Timestamp,
+    /// The latest matching event.
+    pub last_seen: Timestamp,
+    /// When it was over, by event time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// Why it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+    /// The event that opened it first, then the latest ones; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}

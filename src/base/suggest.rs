@@ -1,0 +1,53 @@
+//! "Did you mean": the nearest known word to one that was mistyped.
+
+/// The candidate nearest to `word`, if one is near enough to be meant: at most a third of the
+/// longer word's characters differ (swapped neighbours count once). Ties go to the first.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        let other: Vec<char> = candidate.to_lowercase().chars().collect();
+        let distance = distance(&word, &other);
+        let allowed = word.len().max(other.len()).div_ceil(3);
+        if distance <= allowed && distance < other.len() && best.is_none_or(|(d, _)| distance < d) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Optimal string alignment distance: insert, delete, replace, swap neighbours.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&last, j) + usize::from(x != y);
+            let mut least = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            if swapped {
+                least = least.min(at(&before_last, j - 1) + 1);
+            }
+            row.push(least);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_meant_word_and_nothing_far_fetched() {
+        let known = ["severity", "group_by", "threshold", "title"];
+        assert_eq!(nearest("severty", known), Some("severity"));
+        assert_eq!(nearest("groupby", known), Some("group_by"));
+        assert_eq!(nearest("tilte", known), Some("title"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("", known), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! The ways to fire over time, one file each: which events of one key, taken together, deserve an alert.
+//!
+//! A detector is a family member: one new file, and two lines here (`mod x;` and its `SPEC`).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::document::Table;
+use crate::base::{Diagnostics, Position, Timestamp};
+use crate::event::{FieldName, Scalar};
+
+/// When a detector can say that its condition holds (the table in RULES §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decides {
+    /// As soon as an event arrives; a late one is put where it belongs.
+    OnArrival,
+    /// When the clock has passed the event, for one more event can make the condition false.
+    OnTheClock,
+}
+
+/// A family member: plain data, from which parsing, `check` and the reference are made.
+#[derive(Debug)]
+pub struct DetectorSpec {
+    /// The table in a rule file: `threshold`.
+    pub table: &'static str,
+    /// One sentence for the reference.
+    pub summary: &'static str,
+    /// A complete rule file that uses it; a test loads it.
+    pub example: &'static str,
+    /// When it decides.
+    pub decides: Decides,
+    /// Reads the detector's own table, reporting every mistake; unknown keys too.
+    pub parse: fn(Table<'_>, &mut Diagnostics) -> Option<Box<dyn Detector>>,
+}
+
+/// All detectors that a rule can name, in order of the reference.
+pub const DETECTORS: &[&DetectorSpec] = &[];
+
+/// One event that met a rule, as a detector sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    /// Event time.
+    pub time: Timestamp,
+    /// Where the event's record stands; ties in time keep this order.
+    pub position: Position,
+    /// Which step or part of the rule it met; 0 for detectors without steps.
+    pub step: u16,
+    /// The values of the fields that the detector asked for, in its order.
+    pub values: Vec<Vec<Scalar>>,
+}
+
+/// A detector's condition was true at one event (or deadline).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// Time of the completing window's last event, or the deadline of a firing of the clock.
+    pub time: Timestamp,
+    /// The event that completed the window; `None` for a firing of the clock.
+    pub position: Option<Position>,
+    /// The earliest event in the window; `time` if it is empty.
+    pub first: Timestamp,
+    /// Events in the window.
+    pub count: u64,
+    /// The number judged or the new value; `None` where RULES §3 says null.
+    pub value: Option<Scalar>,
+    /// Whether a bound made `count` or `value` a lower bound.
+    pub approximate: bool,
+}
+
+/// A rule's detector: immutable, shared by all keys.
+pub trait Detector: fmt::Debug + Send + Sync {
+    /// Its entry in [`DETECTORS`].
+    fn spec(&self) -> &'static DetectorSpec;
+
+    /// Its settings in one canonical text, for the rule's fingerprint.
+    fn canonical(&self) -> String;
+
+    /// How far before an event others can still matter to it: `within`, as a rule.
+    fn span(&self) -> Duration;
+
+    /// The event fields whose values it reads.
+    fn fields(&self) -> Vec<FieldName>;
+
+    /// The memory of a key that has no events yet.
+    fn fresh(&self) -> Box<dyn KeyState>;
+
+    /// Reads a memory back; the error says what is wrong with the bytes.
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String>;
+}
+
+/// What a detector remembers of one key. Bounded; never whole events.
+pub trait KeyState: fmt::Debug + Send {
+    /// Takes an event that is not late. Adds every firing that the sorted order of all events so
+    /// far has and that was not reported before.
+    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>);
+
+    /// The rule's clock moved to `clock`: decides what waited for it.
+    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>);
+
+    /// From which rule clock on this memory cannot matter any more.
+    fn expires_at(&self) -> Timestamp;
+
+    /// Appends a versioned encoding that [`Detector::restore`] reads.
+    fn encode(&self, out: &mut Vec<u8>);
+}

@@ -1,0 +1,209 @@
+//! Field names as people write them: `user.name`, `raw.details."x-id"[0].y`, `labels.*`.
+
+use std::fmt;
+
+/// One step of a path below `raw`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Segment {
+    /// A key of an object; never contains a dot, for dots in a record's keys are read as path steps.
+    Key(Box<str>),
+    /// An element of an array, from 0.
+    Index(u32),
+}
+
+/// A field name, in one canonical form: equal names have equal segments.
+///
+/// A name with an unquoted `*` is a pattern; its `*` crosses dots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FieldName {
+    segments: Vec<Segment>,
+    /// `*` in a key is a wildcard, not a letter.
+    pattern: bool,
+}
+
+impl FieldName {
+    /// Parses a name. The error is a sentence for the author.
+    ///
+    /// Keys are separated by dots; a key with characters other than letters, digits, `_`, `-`, `@`
+    /// stands in double quotes, where `\` escapes the next character; `[n]` picks an element and
+    /// never stands first.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut segments = Vec::new();
+        let mut pattern = false;
+        let mut rest = text.chars().peekable();
+        let refuse = |why: &str| {
+            Err(format!("expected a field name such as `user.name`, found `{text}`: {why}"))
+        };
+        loop {
+            if let Some('"') = rest.peek() {
+                rest.next();
+                let mut key = String::new();
+                loop {
+                    match rest.next() {
+                        Some('"') => break,
+                        Some('\\') => key.extend(rest.next()),
+                        Some(c) => key.push(c),
+                        None => return refuse("the quote is not closed"),
+                    }
+                }
+                if key.contains('*') && pattern {
+                    return refuse("`*` as a letter and as a wildcard in one name");
+                }
+                if key.split('.').any(str::is_empty) {
+                    return refuse("empty key");
+                }
+                segments.extend(key.split('.').map(|part| Segment::Key(part.into())));
+            } else {
+                let mut key = String::new();
+                while let Some(c) = rest.peek().copied() {
+                    match c {
+                        '.' | '[' => break,
+                        '*' => pattern = true,
+                        c if c.is_alphanumeric() || matches!(c, '_' | '-' | '@') => {}
+                        c => {
+                            return refuse(&format!("`{c}` needs double quotes around the key"));
+                        }
+                    }
+                    key.push(c);
+                    rest.next();
+                }
+                if key.is_empty() {
+                    return refuse("empty key");
+                }
+                segments.push(Segment::Key(key.into()));
+            }
+            while rest.peek() == Some(&'[') {
+                rest.next();
+                let mut digits = String::new();
+                loop {
+                    match rest.next() {
+                        Some(']') => break,
+                        Some(c) if c.is_ascii_digit() => digits.push(c),
+                        _ => return refuse("an index is a number in brackets"),
+                    }
+                }
+                match digits.parse() {
+                    Ok(index) => segments.push(Segment::Index(index)),
+                    Err(_) => return refuse("an index is a number in brackets"),
+                }
+            }
+            match rest.next() {
+                Some('.') => {}
+                None => break,
+                Some(_) => return refuse("a dot is missing"),
+            }
+        }
+        Ok(Self { segments, pattern })
+    }
+
+    /// A name from plain keys, none of them a wildcard.
+    pub fn from_keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> Self {
+        let segments = keys
+            .into_iter()
+            .flat_map(|key| key.split('.'))
+            .map(|key| Segment::Key(key.into()))
+            .collect();
+        Self { segments, pattern: false }
+    }
+
+    /// All segments.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The path below `raw`, if it names something of the original record.
+    pub fn raw_path(&self) -> Option<&[Segment]> {
+        match self.segments.split_first() {
+            Some((Segment::Key(first), rest)) if first.as_ref() == "raw" && !rest.is_empty() => {
+                Some(rest)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a name under `raw`, `kafka`, or (all others) a common field.
+    pub fn is_common(&self) -> bool {
+        !matches!(self.segments.first(), Some(Segment::Key(k)) if matches!(k.as_ref(), "raw" | "kafka"))
+    }
+
+    /// Whether it has a wildcard.
+    pub fn is_pattern(&self) -> bool {
+        self.pattern
+    }
+
+    /// The plain dotted text without quotes, as a common field is looked up: `user.name`.
+    pub fn dotted(&self) -> String {
+        let mut text = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Key(key) => {
+                    if !text.is_empty() {
+                        text.push('.');
+                    }
+                    text.push_str(key);
+                }
+                Segment::Index(index) => text.push_str(&format!("[{index}]")),
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for FieldName {
+    /// A text that [`FieldName::parse`] reads back as the same name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, segment) in self.segments.iter().enumerate() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(key) => {
+                    if n > 0 {
+                        f.write_str(".")?;
+                    }
+                    let plain = key.chars().all(|c| {
+                        c.is_alphanumeric()
+                            || matches!(c, '_' | '-' | '@')
+                            || (c == '*' && self.pattern)
+                    });
+                    if plain {
+                        f.write_str(key)?;
+                    } else {
+                        write!(f, "\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_what_it_reads() {
+        for text in [
+            "user.name",
+            "@timestamp",
+            "raw.target[0].id",
+            "raw.\"x id\".y",
+            "labels.*",
+            "*",
+            "raw.a.b.c",
+        ] {
+            assert_eq!(FieldName::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            FieldName::parse("raw.\"a.b\".c").unwrap(),
+            FieldName::parse("raw.a.b.c").unwrap()
+        );
+        assert_ne!(FieldName::parse("raw.\"*\"").unwrap(), FieldName::parse("raw.*").unwrap());
+    }
+
+    #[test]
+    fn refuses_what_is_no_name() {
+        for text in ["", ".", "a.", ".a", "a b", "a[", "a[x]", "[0]", "\"a", "a\"b\""] {
+            assert!(FieldName::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What happened, in the common fields: values, field names, the layout of what anything loaded
+//! reads, and the decoding of a record's bytes into exactly those fields.
+//!
+//! This folder does not know queries or mappings; it offers what both are built on.
+
+pub mod field;
+pub mod layout;
+mod record;
+pub mod value;
+
+pub use field::{FieldName, Segment};
+pub use layout::{FieldId, Layout, Wanted};
+pub use record::{Event, Slot};
+pub use value::{Number, Scalar};

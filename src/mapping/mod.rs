@@ -1,0 +1,1 @@
+//! How one product's record becomes an event.
