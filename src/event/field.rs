@@ -142,7 +142,11 @@ impl FieldName {
                     }
                     text.push_str(key);
                 }
-                Segment::Index(index) => text.push_str(&format!("[{index}]")),
+                Segment::Index(index) => {
+                    text.push('[');
+                    text.push_str(&index.to_string());
+                    text.push(']');
+                }
             }
         }
         text
