@@ -58,10 +58,12 @@
 //! - What cannot be used goes to `dead-letters` with its reason; nothing is dropped in silence.
 //! - Everything has a bound with a name and a default.
 
+pub mod admin;
 pub mod alert;
 pub mod base;
 pub mod detectors;
 pub mod event;
 pub mod mapping;
 pub mod query;
+pub mod role;
 pub mod rule;
