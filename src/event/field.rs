@@ -82,6 +82,9 @@ impl FieldName {
                         _ => return refuse("an index is a number in brackets"),
                     }
                 }
+                if pattern {
+                    return refuse("an index cannot follow a `*`");
+                }
                 match digits.parse() {
                     Ok(index) => segments.push(Segment::Index(index)),
                     Err(_) => return refuse("an index is a number in brackets"),
@@ -129,6 +132,12 @@ impl FieldName {
     /// Whether it has a wildcard.
     pub fn is_pattern(&self) -> bool {
         self.pattern
+    }
+
+    /// Whether this pattern (its `*` crossing dots) meets a dotted name; a plain name meets itself.
+    pub fn matches(&self, dotted: &str) -> bool {
+        let own = self.dotted();
+        if self.pattern { wildcard(own.as_bytes(), dotted.as_bytes()) } else { own == dotted }
     }
 
     /// The plain dotted text without quotes, as a common field is looked up: `user.name`.
@@ -180,6 +189,34 @@ impl fmt::Display for FieldName {
     }
 }
 
+/// Whether `*` (any run of bytes, also none) in `pattern` can stand for what `text` has there.
+pub(super) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where the last star stood, and how much of the text it has swallowed so far.
+    let mut star = None;
+    while let Some(byte) = text.get(t) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(same) if same == byte => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, swallowed)) => {
+                    star = Some((at, swallowed + 1));
+                    p = at + 1;
+                    t = swallowed + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|byte| *byte == b'*')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,8 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn a_star_crosses_dots() {
+        let meets = |pattern, text| FieldName::parse(pattern).unwrap().matches(text);
+        assert!(meets("labels.*", "labels.a.b") && !meets("labels.*", "labels"));
+        assert!(meets("*.name", "user.target.name") && !meets("*.name", "user.names"));
+        assert!(meets("a*b*c", "a.b.x.b.c") && !meets("a*b*c", "a.c.b"));
+        assert!(meets("user.name", "user.name") && !meets("user.name", "user.name.x"));
+    }
+
+    #[test]
     fn refuses_what_is_no_name() {
-        for text in ["", ".", "a.", ".a", "a b", "a[", "a[x]", "[0]", "\"a", "a\"b\""] {
+        for text in ["", "a.*[0]", ".", "a.", ".a", "a b", "a[", "a[x]", "[0]", "\"a", "a\"b\""] {
             assert!(FieldName::parse(text).is_err(), "{text}");
         }
     }

@@ -3,9 +3,11 @@
 //!
 //! This folder does not know queries or mappings; it offers what both are built on.
 
+pub mod decode;
 pub mod field;
 pub mod layout;
 mod record;
+pub mod schema;
 pub mod value;
 
 pub use field::{FieldName, Segment};
