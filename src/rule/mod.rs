@@ -1,7 +1,10 @@
 //! A rule: the TOML as written, checked into a value that cannot be invalid.
 //!
-//! `syntax` reads the file with spans; what comes out is [`Rule`]. Running it is `engine`'s business.
+//! [`parse`] walks one file and reports every mistake with its place; what comes out is a [`Rule`].
+//! [`RuleSet`] is all files of a rules root together, [`check`] what `hark check` says about them.
+//! Files are read by the shell, which gives texts; running a rule is `engine`'s business.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +13,38 @@ use crate::detectors::Detector;
 use crate::event::FieldName;
 use crate::query::Query;
 
-mod template;
+mod alert;
+mod condition;
+mod fields;
+mod fingerprint;
+mod load;
+mod syntax;
+pub mod template;
+pub mod test_case;
+mod variables;
 
-pub use template::Template;
+pub use load::{RuleFile, RuleSet};
+pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse};
+pub use template::{Template, TemplateContext};
+pub use test_case::RuleTest;
+
+/// What titles, summaries and severity cases can read of the alert, beside the firing event.
+pub const ALERT_FIELDS: [&str; 9] = [
+    "alert.approximate",
+    "alert.count",
+    "alert.firings",
+    "alert.first_seen",
+    "alert.last_seen",
+    "alert.opened_at",
+    "alert.peak",
+    "alert.severity",
+    "alert.value",
+];
+
+/// Whether the alert itself has this field, and not the event.
+pub fn is_alert_field(field: &FieldName) -> bool {
+    ALERT_FIELDS.contains(&field.dotted().as_str())
+}
 
 /// How a rule takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +55,20 @@ pub enum Status {
     Staging,
     /// Its alerts feed other rules only.
     BuildingBlock,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Staging, Self::BuildingBlock];
+
+    /// The name in rule files and alerts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Staging => "staging",
+            Self::BuildingBlock => "building_block",
+        }
+    }
 }
 
 /// A rule that has no mistakes.
@@ -68,6 +114,31 @@ pub struct Rule {
     pub lateness: Duration,
     /// How alerts live and look.
     pub alert: AlertSettings,
+    /// The tests that the file carries.
+    pub tests: Vec<RuleTest>,
+}
+
+impl Rule {
+    /// The event fields that an alert of this rule reads at each firing: those of titles, summaries
+    /// and severity cases, and the key's. Sorted, without `alert.*`.
+    pub fn shown_fields(&self) -> Vec<FieldName> {
+        let mut fields: BTreeSet<FieldName> = self.group_by.iter().cloned().collect();
+        for template in self.alert.templates() {
+            fields.extend(template.fields());
+        }
+        for case in &self.alert.cases {
+            fields.extend(condition::fields_of(&case.when));
+        }
+        fields.retain(|field| !is_alert_field(field));
+        fields.into_iter().collect()
+    }
+
+    /// The event fields of which an alert keeps distinct values, for `values(…)`. Sorted.
+    pub fn values_fields(&self) -> Vec<FieldName> {
+        let fields: BTreeSet<FieldName> =
+            self.alert.templates().flat_map(Template::values_fields).collect();
+        fields.into_iter().collect()
+    }
 }
 
 /// Events that a rule does not count.
@@ -94,6 +165,13 @@ pub struct AlertSettings {
     pub summary: Option<Template>,
     /// Severity by case, first match wins; conditions read the firing event and `alert.*`.
     pub cases: Vec<SeverityCase>,
+}
+
+impl AlertSettings {
+    /// Title and summary, as far as there are any.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.title.iter().chain(&self.summary)
+    }
 }
 
 /// One `[[alert.severity]]`.

@@ -1,0 +1,118 @@
+//! The `[alert]` table: how long an alert lives, and how it looks.
+
+use std::time::Duration;
+
+use crate::base::document::{Spanned, Table, Text};
+use crate::base::{Diagnostic, Diagnostics, duration};
+use crate::query::Sets;
+
+use super::fields::{self, Scope};
+use super::template::Template;
+use super::{AlertSettings, SeverityCase, condition, syntax};
+
+/// `keep_open` of a rule without a span of its own.
+const KEEP_OPEN: Duration = Duration::from_mins(5);
+/// `max_open`, unless the rule's span is longer.
+const MAX_OPEN: Duration = Duration::from_hours(24);
+
+/// Reads the table; `within` is the detector's span, if there is a detector.
+pub(super) fn read(
+    table: Option<Table<'_>>,
+    within: Option<Duration>,
+    sets: &Sets,
+    found: &mut Diagnostics,
+) -> AlertSettings {
+    let mut settings = AlertSettings {
+        keep_open: within.unwrap_or(KEEP_OPEN),
+        max_open: within.unwrap_or_default().max(MAX_OPEN),
+        title: None,
+        summary: None,
+        cases: Vec::new(),
+    };
+    let Some(mut table) = table else { return settings };
+    let keep_open = table.duration("keep_open", found);
+    let max_open = table.duration("max_open", found);
+    settings.title =
+        table.text("title", found).and_then(|text| template(&text, Template::line(&text), found));
+    settings.summary = table
+        .text("summary", found)
+        .and_then(|text| template(&text, Template::parse(&text), found));
+    for case in table.tables("severity", found) {
+        settings.cases.extend(read_case(case, sets, found));
+    }
+    table.finish(found);
+    lifetimes(&mut settings, keep_open, max_open, within, found);
+    settings
+}
+
+fn lifetimes(
+    settings: &mut AlertSettings,
+    keep_open: Option<Spanned<Duration>>,
+    max_open: Option<Spanned<Duration>>,
+    within: Option<Duration>,
+    found: &mut Diagnostics,
+) {
+    if let Some(keep_open) = keep_open {
+        if let Some(within) = within.filter(|within| keep_open.value < *within) {
+            found.push(
+                Diagnostic::error(
+                    "keep-open-too-short",
+                    keep_open.span.clone(),
+                    format!(
+                        "expected `keep_open` of at least the detector's span of {}, found `{}`",
+                        duration::print(within),
+                        duration::print(keep_open.value)
+                    ),
+                )
+                .help("else one window could open two alerts; leave it out for the shortest"),
+            );
+        }
+        settings.keep_open = keep_open.value;
+    }
+    if let Some(max_open) = max_open {
+        if max_open.value < settings.keep_open {
+            found.push(Diagnostic::error(
+                "max-open-too-short",
+                max_open.span,
+                format!(
+                    "expected `max_open` of at least `keep_open` ({}), found `{}`",
+                    duration::print(settings.keep_open),
+                    duration::print(max_open.value)
+                ),
+            ));
+        }
+        settings.max_open = max_open.value;
+    } else {
+        settings.max_open = settings.max_open.max(settings.keep_open);
+    }
+}
+
+fn template(
+    text: &Text,
+    parsed: Result<Template, Diagnostic>,
+    found: &mut Diagnostics,
+) -> Option<Template> {
+    let template = match parsed {
+        Ok(template) => template,
+        Err(mistake) => {
+            found.push(mistake);
+            return None;
+        }
+    };
+    for used in template.used() {
+        fields::check(&used.field, text.locate(used.span.clone()), Scope::Alert, found);
+    }
+    for used in template.used_values() {
+        fields::check(&used.field, text.locate(used.span.clone()), Scope::Event, found);
+    }
+    Some(template)
+}
+
+fn read_case(mut table: Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<SeverityCase> {
+    let when = table.required_text("when", found);
+    let level = table.required_text("level", found);
+    table.finish(found);
+    let when = when.and_then(|text| condition::read(&text, sets, Scope::Alert, found));
+    let level = level.and_then(|text| syntax::severity(&text, found));
+    Some(SeverityCase { when: when?, level: level? })
+}

@@ -1,0 +1,391 @@
+//! One rule file as written: the walk over its keys.
+//!
+//! Every mistake is reported with its place, all at once; a rule comes out only when there was none.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::diagnostic::SourceText;
+use crate::base::document::{Document, Item, Table, Text};
+use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
+use crate::detectors::{DETECTORS, Detector};
+use crate::event::FieldName;
+use crate::query::{Query, Sets};
+
+use super::fields::{self, Scope};
+use super::{Exception, Rule, Status, alert, condition, fingerprint, test_case};
+
+/// How much later than the stream's clock an event may come, unless the rule says otherwise.
+pub const LATENESS: Duration = Duration::from_secs(10);
+/// Characters of a rule's id.
+pub const ID_CHARS_MAX: usize = 120;
+/// Fields in `group_by`.
+pub const GROUP_BY_MAX: usize = 8;
+
+/// The plain keys at the top of a file.
+const TOP_LEVEL: [&str; 15] = [
+    "title",
+    "description",
+    "severity",
+    "when",
+    "group_by",
+    "id",
+    "enabled",
+    "owner",
+    "status",
+    "tags",
+    "threat",
+    "runbook",
+    "references",
+    "false_positives",
+    "lateness",
+];
+
+/// Every detector that the language knows; those of them in [`DETECTORS`] can be used.
+const DETECTOR_TABLES: [&str; 11] = [
+    "threshold",
+    "cardinality",
+    "metric",
+    "ratio",
+    "sequence",
+    "temporal",
+    "new_value",
+    "change",
+    "spike",
+    "absence",
+    "impossible_travel",
+];
+
+/// What a rule may refer to outside of its file.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The lists and schedules that queries may name.
+    pub sets: &'a Sets,
+}
+
+/// Reads one file. `id_from_path` is its path under the rules root without `.toml`, with `/`.
+///
+/// There is a rule when no mistake is an error; warnings may come with one.
+pub fn parse(
+    source: &SourceText,
+    id_from_path: &str,
+    context: &Context<'_>,
+) -> (Option<Rule>, Diagnostics) {
+    let document = Document::parse(&source.text);
+    let mut found = Diagnostics::new();
+    let root = document.root(&mut found);
+    let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
+    let rule = walk(root, id_from_path, context.sets, &mut found);
+    let found = explain_slipped_keys(&source.text, &top_level, found);
+    (rule.filter(|_| !found.has_errors()), found)
+}
+
+fn walk(
+    mut root: Table<'_>,
+    id_from_path: &str,
+    sets: &Sets,
+    found: &mut Diagnostics,
+) -> Option<Rule> {
+    let title = root.required_text("title", found).and_then(|text| not_empty(text, found));
+    let severity = root.required_text("severity", found).and_then(|text| severity(&text, found));
+    let id = id(&mut root, id_from_path, found);
+    let status = root.text("status", found).and_then(|text| status(&text, found));
+    let when = when(&mut root, sets, found);
+    let group_by = group_by(&mut root, found);
+    let lateness = root.duration_or_zero("lateness", found).map_or(LATENESS, |l| l.value);
+    let detector = detector(&mut root, found);
+    let exceptions = root.tables("exception", found);
+    let exceptions = exceptions.into_iter().filter_map(|t| exception(t, sets, found)).collect();
+    let alert = root.table("alert", found);
+    let alert = alert::read(alert, detector.as_deref().map(Detector::span), sets, found);
+    let tests = root.tables("test", found);
+    let tests = tests.into_iter().filter_map(|t| test_case::read(t, found)).collect();
+    let threat = threat(&mut root, found);
+    let description = root.text("description", found);
+    let enabled = root.boolean("enabled", found);
+    let owner = root.text("owner", found);
+    let runbook = root.text("runbook", found);
+    let tags = texts(&mut root, "tags", found);
+    let references = texts(&mut root, "references", found);
+    let false_positives = texts(&mut root, "false_positives", found);
+    refuse_overrides(&mut root, found);
+    root.finish(found);
+    let mut rule = Rule {
+        id: id?,
+        hash: 0,
+        fingerprint: 0,
+        title: title?.value,
+        description: description.map(|text| text.value).unwrap_or_default(),
+        severity: severity?,
+        status: status.unwrap_or(Status::Production),
+        enabled: enabled.unwrap_or(true),
+        tags,
+        threat,
+        runbook: runbook.map(|text| text.value),
+        false_positives,
+        references,
+        owner: owner.map(|text| text.value),
+        when: when?,
+        exceptions,
+        group_by,
+        detector,
+        lateness,
+        alert,
+        tests,
+    };
+    rule.fingerprint = fingerprint::fingerprint(&rule);
+    rule.hash = fingerprint::hash(&rule);
+    Some(rule)
+}
+
+fn id(root: &mut Table<'_>, from_path: &str, found: &mut Diagnostics) -> Option<Arc<str>> {
+    let written = root.item("id").is_some();
+    let text = root.text("id", found);
+    let (id, span) = match &text {
+        Some(text) => (text.value.as_str(), Some(text.locate(0..text.value.len()))),
+        None if written => return None,
+        None => (from_path, None),
+    };
+    let Some(why) = id_trouble(id) else { return Some(id.into()) };
+    let message = format!("expected an id such as `common/failed-logins`, found `{id}`: {why}");
+    found.push(match span {
+        Some(span) => Diagnostic::error("bad-id", span, message),
+        None => Diagnostic::of_file("bad-id", message)
+            .help("the id is the file's path under the rules root; rename the file or write `id`"),
+    });
+    None
+}
+
+fn id_trouble(id: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if id.is_empty() {
+        Some("it is empty".to_owned())
+    } else if id.chars().count() > ID_CHARS_MAX {
+        Some(format!("it has more than {ID_CHARS_MAX} characters"))
+    } else if let Some(odd) = id.chars().find(|c| !allowed(*c)) {
+        Some(format!("`{odd}` is not a letter, digit, `-`, `_`, `.` or `/`"))
+    } else if id.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
+        Some("a part between the `/` is empty or starts with a dot".to_owned())
+    } else if id.starts_with("hark.") {
+        Some("`hark.` is reserved for Hark itself".to_owned())
+    } else {
+        None
+    }
+}
+
+/// A word out of a fixed set.
+fn choice<T: Copy>(
+    text: &Text,
+    code: &'static str,
+    choices: impl Iterator<Item = (&'static str, T)> + Clone,
+    found: &mut Diagnostics,
+) -> Option<T> {
+    let chosen = choices.clone().find(|(name, _)| *name == text.value);
+    if chosen.is_none() {
+        let names: Vec<&str> = choices.map(|(name, _)| name).collect();
+        let mistake = Diagnostic::error(
+            code,
+            text.locate(0..text.value.len()),
+            format!("expected one of {}, found `{}`", names.join(", "), text.value),
+        );
+        let near = suggest::nearest(&text.value, names);
+        found.push(match near {
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
+            None => mistake,
+        });
+    }
+    chosen.map(|(_, value)| value)
+}
+
+/// A severity by name.
+pub(super) fn severity(text: &Text, found: &mut Diagnostics) -> Option<Severity> {
+    if text.value == "informational" {
+        return Some(Severity::Info);
+    }
+    choice(text, "bad-severity", Severity::ALL.iter().map(|s| (s.name(), *s)), found)
+}
+
+fn status(text: &Text, found: &mut Diagnostics) -> Option<Status> {
+    choice(text, "bad-status", Status::ALL.iter().map(|s| (s.name(), *s)), found)
+}
+
+fn not_empty(text: Text, found: &mut Diagnostics) -> Option<Text> {
+    if text.value.trim().is_empty() {
+        found.push(Diagnostic::error("empty", text.span, "expected a text, found an empty one"));
+        return None;
+    }
+    Some(text)
+}
+
+fn texts(root: &mut Table<'_>, key: &'static str, found: &mut Diagnostics) -> Vec<String> {
+    root.texts(key, found).unwrap_or_default().into_iter().map(|text| text.value).collect()
+}
+
+/// The rule's query; rules with steps or parts (not available yet) need none of their own.
+fn when(root: &mut Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<Query> {
+    if !(root.has("sequence") || root.has("temporal")) {
+        root.require("when", found);
+    }
+    let text = root.text("when", found)?;
+    condition::read(&text, sets, Scope::Event, found)
+}
+
+fn group_by(root: &mut Table<'_>, found: &mut Diagnostics) -> Vec<FieldName> {
+    let mut fields: Vec<FieldName> = Vec::new();
+    for text in root.texts("group_by", found).unwrap_or_default() {
+        let Some(field) = fields::read(&text, Scope::Event, found) else { continue };
+        let refused = if field.is_pattern() {
+            "expected one field, found a pattern".to_owned()
+        } else if fields.contains(&field) {
+            format!("the field `{field}` is named twice")
+        } else if fields.len() >= GROUP_BY_MAX {
+            format!("expected at most {GROUP_BY_MAX} fields")
+        } else {
+            fields.push(field);
+            continue;
+        };
+        found.push(Diagnostic::error("bad-group-by", text.span, refused));
+    }
+    fields
+}
+
+/// The one detector table; those that this version has not are refused by name.
+fn detector(root: &mut Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
+    root.allow(&DETECTOR_TABLES);
+    let mut tables: Vec<(&'static str, Range<usize>)> = DETECTOR_TABLES
+        .iter()
+        .filter_map(|name| root.key_span(name).map(|span| (*name, span)))
+        .collect();
+    tables.sort_by_key(|(_, span)| span.start);
+    let ((name, span), others) = tables.split_first()?;
+    for (other, span) in others {
+        found.push(
+            Diagnostic::error(
+                "two-detectors",
+                span.clone(),
+                format!("expected one detector, found `[{other}]` beside `[{name}]`"),
+            )
+            .help("a rule has at most one detector; make it two rules"),
+        );
+    }
+    let Some(spec) = DETECTORS.iter().find(|spec| spec.table == *name) else {
+        let available: Vec<&str> = DETECTORS.iter().map(|spec| spec.table).collect();
+        found.push(
+            Diagnostic::error(
+                "not-available",
+                span.clone(),
+                format!("the detector `[{name}]` is not available in this version"),
+            )
+            .help(format!("available: {}", available.join(", "))),
+        );
+        return None;
+    };
+    let detector = root.table(spec.table, found).and_then(|table| (spec.parse)(table, found))?;
+    for field in detector.fields() {
+        fields::check(&field, span.clone(), Scope::Event, found);
+    }
+    Some(detector)
+}
+
+fn exception(mut table: Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<Exception> {
+    let when = table.required_text("when", found);
+    let when = when.and_then(|text| condition::read(&text, sets, Scope::Event, found));
+    let reason = table.required_text("reason", found).and_then(|text| not_empty(text, found));
+    let until = table.item("until").map(|item| until(&item, found));
+    table.finish(found);
+    Some(Exception {
+        when: when?,
+        reason: reason?.value,
+        until: until.map_or(Some(None), |until| until.map(Some))?,
+    })
+}
+
+/// The last moment: a date means its last millisecond; without an offset it is UTC.
+fn until(item: &Item<'_>, found: &mut Diagnostics) -> Option<Timestamp> {
+    let text = item.date_time(found)?;
+    let moment = moment(&text.value);
+    if moment.is_none() {
+        found.push(Diagnostic::error(
+            "bad-time",
+            text.span,
+            format!(
+                "expected a date such as 2027-01-31 or a time such as 2027-01-31T18:00:00Z, found `{}`",
+                text.value
+            ),
+        ));
+    }
+    let is_date = text.value.len() == 10;
+    moment.map(|m| if is_date { m + Duration::from_millis(86_399_999) } else { m })
+}
+
+/// A date (its first moment) or a time; without an offset it is UTC.
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z")))
+}
+
+fn threat(root: &mut Table<'_>, found: &mut Diagnostics) -> Vec<String> {
+    let ids = root.texts("threat", found).unwrap_or_default();
+    for id in &ids {
+        if !is_technique(&id.value) {
+            found.push(Diagnostic::error(
+                "bad-threat",
+                id.span.clone(),
+                format!(
+                    "expected an ATT&CK technique such as `T1110` or `T1110.003`, found `{}`",
+                    id.value
+                ),
+            ));
+        }
+    }
+    ids.into_iter().map(|id| id.value).collect()
+}
+
+fn is_technique(text: &str) -> bool {
+    let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    let Some(number) = text.strip_prefix('T') else { return false };
+    match number.split_once('.') {
+        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+        None => digits(number, 4),
+    }
+}
+
+/// Tuning a pack from outside has its own file and its own command; here it would be ignored.
+fn refuse_overrides(root: &mut Table<'_>, found: &mut Diagnostics) {
+    root.allow(&["override"]);
+    if let Some(key) = root.key_span("override") {
+        found.push(
+            Diagnostic::error(
+                "not-available",
+                key,
+                "overrides (`[[override]]`) are not available in this version",
+            )
+            .help("change the rule itself, or copy it under another id and set `enabled = false`"),
+        );
+    }
+}
+
+/// TOML gives every key below a `[table]` to that table. An unknown key there that is a key of the
+/// rule is told where it belongs.
+fn explain_slipped_keys(
+    source: &str,
+    top_level: &[Range<usize>],
+    found: Diagnostics,
+) -> Diagnostics {
+    let mut explained = Diagnostics::new();
+    explained.extend(found.into_iter().map(|diagnostic| {
+        let key = match &diagnostic.span {
+            Some(span) if diagnostic.code == "unknown-key" && !top_level.contains(span) => {
+                source.get(span.clone()).map(|key| key.trim_matches(['"', '\'']))
+            }
+            _ => None,
+        };
+        match key.filter(|key| TOP_LEVEL.contains(key)) {
+            Some(key) => diagnostic.help(format!(
+                "`{key}` belongs above the first table: in TOML, keys below a `[table]` are that table's"
+            )),
+            None => diagnostic,
+        }
+    }));
+    explained
+}

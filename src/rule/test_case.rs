@@ -1,0 +1,276 @@
+//! `[[test]]`: the tests that a rule file carries (RULES §8), read and checked here, run elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::base::document::{Item, Table, Text};
+use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration};
+use crate::event::FieldName;
+
+use super::fields::{self, Scope};
+use super::syntax;
+
+/// 2026-01-05T12:00:00Z, a Monday: the start of a test that names none.
+pub const START: Timestamp = Timestamp::from_millis(1_767_614_400_000);
+/// How often one entry of `events` may happen.
+pub const TIMES_MAX: u64 = 100_000;
+
+/// One `[[test]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleTest {
+    /// What it claims.
+    pub name: String,
+    /// The time that `at` counts from.
+    pub start: Timestamp,
+    /// What happens, in order of arrival.
+    pub events: Vec<TestEvent>,
+    /// Named lists as they are during the test.
+    pub lists: BTreeMap<String, Vec<String>>,
+    /// Lookup tables as they are during the test: rows by column.
+    pub tables: BTreeMap<String, Vec<serde_json::Map<String, Value>>>,
+    /// Whether the rule has to see its whole period first, as after a real start.
+    pub cold_start: bool,
+    /// How long the clock runs after the last event; `None`: until nothing can change.
+    pub run_for: Option<Duration>,
+    /// The alerts that must open, these and no others.
+    pub expect: Vec<Expected>,
+}
+
+/// One entry of `events`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestEvent {
+    /// Where its fields come from.
+    pub origin: Origin,
+    /// When it first happens, from the test's start.
+    pub at: Offset,
+    /// How often it happens.
+    pub times: u64,
+    /// How far apart.
+    pub every: Duration,
+    /// Fields given other values; a text may use `{{ n }}`, from 1.
+    pub set: BTreeMap<FieldName, Value>,
+    /// Fields taken away.
+    pub unset: Vec<FieldName>,
+}
+
+/// Where the fields of a test's event come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// A product's record, `<mapping>/<name>`, which goes through the mapping.
+    Sample(String),
+    /// Common fields as they are given.
+    Fields(BTreeMap<FieldName, Value>),
+}
+
+/// A time before or after the test's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offset {
+    /// How far.
+    pub distance: Duration,
+    /// Before the start.
+    pub before: bool,
+}
+
+/// One alert that must open; what is not given may be anything.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Expected {
+    /// The opening.
+    pub at: Option<Offset>,
+    /// Values of the key.
+    pub key: BTreeMap<FieldName, Value>,
+    /// The final count.
+    pub count: Option<u64>,
+    /// The final value of the detector.
+    pub value: Option<Value>,
+    /// The final severity.
+    pub severity: Option<Severity>,
+    /// The final title.
+    pub title: Option<String>,
+    /// When it resolved.
+    pub resolved_at: Option<Offset>,
+    /// `open` or `resolved` at the end.
+    pub status: Option<String>,
+}
+
+impl Offset {
+    /// The moment, counted from `start`.
+    pub fn from(self, start: Timestamp) -> Timestamp {
+        if self.before { start - self.distance } else { start + self.distance }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (before, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        duration::parse(rest).map(|distance| Self { distance, before })
+    }
+}
+
+/// Reads one `[[test]]`.
+pub(super) fn read(mut table: Table<'_>, found: &mut Diagnostics) -> Option<RuleTest> {
+    let name = table.required_text("name", found);
+    let start = table.item("start").and_then(|item| start(&item, found));
+    table.require("events", found);
+    let events = table.tables("events", found);
+    let events = events.into_iter().filter_map(|t| event(t, found)).collect();
+    table.require("expect", found);
+    let expect = table.tables("expect", found);
+    let expect = expect.into_iter().map(|t| expected(t, found)).collect();
+    let lists = table.table("lists", found).map(|t| lists(&t, found)).unwrap_or_default();
+    let tables = table.table("tables", found).map(|t| tables(&t, found)).unwrap_or_default();
+    let cold_start = table.boolean("cold_start", found).unwrap_or(false);
+    let run_for = table.duration_or_zero("run_for", found).map(|d| d.value);
+    table.finish(found);
+    Some(RuleTest {
+        name: name?.value,
+        start: start.unwrap_or(START),
+        events,
+        lists,
+        tables,
+        cold_start,
+        run_for,
+        expect,
+    })
+}
+
+fn start(item: &Item<'_>, found: &mut Diagnostics) -> Option<Timestamp> {
+    let text = item.date_time(found)?;
+    let moment = syntax::moment(&text.value);
+    if moment.is_none() {
+        found.push(Diagnostic::error(
+            "bad-time",
+            text.span,
+            format!("expected a time such as 2026-01-05T12:00:00Z, found `{}`", text.value),
+        ));
+    }
+    moment
+}
+
+fn event(mut table: Table<'_>, found: &mut Diagnostics) -> Option<TestEvent> {
+    let sample = table.text("sample", found);
+    let given = table.table("fields", found);
+    let origin = match (sample, given) {
+        (Some(sample), None) => self::sample(&sample, found),
+        (None, Some(given)) => Some(Origin::Fields(values(&given, found))),
+        (sample, _) => {
+            let message = if sample.is_some() {
+                "expected `sample` or `fields`, found both"
+            } else {
+                "expected `sample` or `fields`, found neither"
+            };
+            // A wrong type of either has been reported already.
+            if sample.is_some() || !(table.has("sample") || table.has("fields")) {
+                found.push(Diagnostic::error("bad-test", table.span(), message));
+            }
+            None
+        }
+    };
+    let at = table.text("at", found).and_then(|text| offset(&text, found)).unwrap_or_default();
+    let times = table.count("times", found);
+    let every = table.duration_or_zero("every", found).map(|d| d.value).unwrap_or_default();
+    if let Some(times) = times.as_ref().filter(|times| times.value > TIMES_MAX) {
+        found.push(Diagnostic::error(
+            "out-of-range",
+            times.span.clone(),
+            format!("expected at most {TIMES_MAX} times, found `{}`", times.value),
+        ));
+    }
+    let set = table.table("set", found).map(|t| values(&t, found)).unwrap_or_default();
+    let unset = table.texts("unset", found).unwrap_or_default();
+    let unset = unset.iter().filter_map(|t| fields::read(t, Scope::Event, found)).collect();
+    table.finish(found);
+    Some(TestEvent { origin: origin?, at, times: times.map_or(1, |t| t.value), every, set, unset })
+}
+
+fn sample(text: &Text, found: &mut Diagnostics) -> Option<Origin> {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+            && !part.starts_with('.')
+    };
+    match text.value.split_once('/') {
+        Some((mapping, name)) if plain(mapping) && plain(name) => {
+            Some(Origin::Sample(text.value.clone()))
+        }
+        _ => {
+            found.push(Diagnostic::error(
+                "bad-test",
+                text.span.clone(),
+                format!(
+                    "expected a sample such as `opsknight/login_failed`, found `{}`",
+                    text.value
+                ),
+            ));
+            None
+        }
+    }
+}
+
+fn values(table: &Table<'_>, found: &mut Diagnostics) -> BTreeMap<FieldName, Value> {
+    let map = fields::map(table, Scope::Event, found);
+    map.into_iter().map(|(field, item)| (field, item.json())).collect()
+}
+
+fn offset(text: &Text, found: &mut Diagnostics) -> Option<Offset> {
+    match Offset::parse(&text.value) {
+        Ok(offset) => Some(offset),
+        Err(message) => {
+            found.push(Diagnostic::error("bad-duration", text.span.clone(), message));
+            None
+        }
+    }
+}
+
+fn expected(mut table: Table<'_>, found: &mut Diagnostics) -> Expected {
+    let at = table.text("at", found).and_then(|text| offset(&text, found));
+    let key = table.table("key", found).map(|t| values(&t, found)).unwrap_or_default();
+    let count = table.integer("count", found).and_then(|n| u64::try_from(n.value).ok());
+    let value = table.item("value").map(|item| item.json());
+    let severity = table.text("severity", found).and_then(|text| syntax::severity(&text, found));
+    let title = table.text("title", found).map(|text| text.value);
+    let resolved_at = table.text("resolved_at", found).and_then(|text| offset(&text, found));
+    let status = table.text("status", found);
+    if let Some(status) = status.as_ref().filter(|s| !matches!(&*s.value, "open" | "resolved")) {
+        found.push(Diagnostic::error(
+            "bad-status",
+            status.span.clone(),
+            format!("expected one of open, resolved, found `{}`", status.value),
+        ));
+    }
+    let status = status.map(|status| status.value);
+    table.finish(found);
+    Expected { at, key, count, value, severity, title, resolved_at, status }
+}
+
+fn lists(table: &Table<'_>, found: &mut Diagnostics) -> BTreeMap<String, Vec<String>> {
+    let mut lists = BTreeMap::new();
+    for key in table.keys() {
+        let items = table.any(&key.value).and_then(|item| item.array(found)).unwrap_or_default();
+        let values = items.iter().filter_map(|item| item.text(found)).map(|text| text.value);
+        lists.insert(key.value, values.collect());
+    }
+    lists
+}
+
+fn tables(
+    table: &Table<'_>,
+    found: &mut Diagnostics,
+) -> BTreeMap<String, Vec<serde_json::Map<String, Value>>> {
+    let mut tables = BTreeMap::new();
+    for key in table.keys() {
+        let rows = table.any(&key.value).and_then(|item| item.array(found)).unwrap_or_default();
+        let rows = rows.iter().filter_map(|row| {
+            let columns = row.json().as_object().cloned();
+            if columns.is_none() {
+                row.wrong_type("a row such as { email = \"a@b.c\" }", found);
+            }
+            columns
+        });
+        let rows = rows.collect();
+        tables.insert(key.value, rows);
+    }
+    tables
+}
