@@ -69,7 +69,6 @@ const NOT_IN_CORE: &[&str] = &[
 const ONLY_IN: &[(&str, &str)] = &[
     ("rdkafka", "kafka"),
     ("rdkafka_sys", "kafka"),
-    ("lettre", "notifiers"),
     ("clap", "cli"),
     ("std::io::stdout", "cli"),
     ("std::io::stderr", "cli"),
