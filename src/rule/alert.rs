@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use crate::base::document::{Spanned, Table, Text};
-use crate::base::{Diagnostic, Diagnostics, duration};
-use crate::query::Sets;
-
 use super::fields::{self, Scope};
 use super::template::Template;
-use super::{AlertSettings, SeverityCase, condition, syntax};
+use super::{AlertSettings, Context, SeverityCase, condition, syntax};
+use crate::base::document::{Spanned, Table, Text};
+use crate::base::{Diagnostic, Diagnostics, duration};
 
 /// `keep_open` of a rule without a span of its own.
 const KEEP_OPEN: Duration = Duration::from_mins(5);
@@ -19,7 +17,7 @@ const MAX_OPEN: Duration = Duration::from_hours(24);
 pub(super) fn read(
     table: Option<Table<'_>>,
     within: Option<Duration>,
-    sets: &Sets,
+    context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> AlertSettings {
     let mut settings = AlertSettings {
@@ -32,13 +30,14 @@ pub(super) fn read(
     let Some(mut table) = table else { return settings };
     let keep_open = table.duration("keep_open", found);
     let max_open = table.duration("max_open", found);
-    settings.title =
-        table.text("title", found).and_then(|text| template(&text, Template::line(&text), found));
+    settings.title = table
+        .text("title", found)
+        .and_then(|text| template(&text, Template::line(&text), context, found));
     settings.summary = table
         .text("summary", found)
-        .and_then(|text| template(&text, Template::parse(&text), found));
+        .and_then(|text| template(&text, Template::parse(&text), context, found));
     for case in table.tables("severity", found) {
-        settings.cases.extend(read_case(case, sets, found));
+        settings.cases.extend(read_case(case, context, found));
     }
     table.finish(found);
     lifetimes(&mut settings, keep_open, max_open, within, found);
@@ -90,6 +89,7 @@ fn lifetimes(
 fn template(
     text: &Text,
     parsed: Result<Template, Diagnostic>,
+    context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> Option<Template> {
     let template = match parsed {
@@ -100,19 +100,23 @@ fn template(
         }
     };
     for used in template.used() {
-        fields::check(&used.field, text.locate(used.span.clone()), Scope::Alert, found);
+        fields::check(&used.field, text.locate(used.span.clone()), Scope::Alert, context, found);
     }
     for used in template.used_values() {
-        fields::check(&used.field, text.locate(used.span.clone()), Scope::Event, found);
+        fields::check(&used.field, text.locate(used.span.clone()), Scope::Event, context, found);
     }
     Some(template)
 }
 
-fn read_case(mut table: Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<SeverityCase> {
+fn read_case(
+    mut table: Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<SeverityCase> {
     let when = table.required_text("when", found);
     let level = table.required_text("level", found);
     table.finish(found);
-    let when = when.and_then(|text| condition::read(&text, sets, Scope::Alert, found));
+    let when = when.and_then(|text| condition::read(&text, Scope::Alert, context, found));
     let level = level.and_then(|text| syntax::severity(&text, found));
     Some(SeverityCase { when: when?, level: level? })
 }

@@ -5,14 +5,15 @@ use crate::base::{Diagnostic, Diagnostics};
 use crate::event::{FieldName, Layout, Wanted};
 use crate::query::{Query, Sets};
 
+use super::Context;
 use super::fields::{self, Scope};
 
 /// Parses a query and checks its fields, lists and schedules; everything wrong is reported in the
 /// file's own places.
 pub(super) fn read(
     text: &Text,
-    sets: &Sets,
     scope: Scope,
+    context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> Option<Query> {
     let place = |diagnostic: Diagnostic| diagnostic.moved(|span| text.locate(span));
@@ -25,7 +26,7 @@ pub(super) fn read(
     };
     // A layout of its own: the names that the query reads, and nobody else's.
     let mut layout = Layout::new();
-    let sets_known = match query.compile(&mut layout, sets) {
+    let sets_known = match query.compile(&mut layout, context.sets) {
         Ok(_) => true,
         Err(mistakes) => {
             found.extend(mistakes.into_iter().map(place));
@@ -36,7 +37,7 @@ pub(super) fn read(
     for field in wanted(&layout) {
         let name = field.to_string();
         let at = text.value.find(&name).map_or(0..text.value.len(), |at| at..at + name.len());
-        fields::check(&field, text.locate(at), scope, found);
+        fields::check(&field, text.locate(at), scope, context, found);
     }
     (sets_known && found.errors() == before).then_some(query)
 }

@@ -1,28 +1,37 @@
-//! Field names in rule files: read, known or unknown, and maps of fields.
+//! Field names in rule files: read, known or unknown, filled by some mapping or by none.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::base::document::{Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
-use crate::event::FieldName;
+use crate::event::{FieldName, schema};
 
-use super::ALERT_FIELDS;
+use super::{ALERT_FIELDS, Context};
 
-/// What a name may stand for at the place where it was found.
+/// What a name may stand for at the place where it was found, and what it is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// A field of the event.
     Event,
+    /// A field of the event without which it takes no part.
+    Key,
     /// A field of the event, or one of the alert (`alert.count`).
     Alert,
+    /// A field that a test sets: whether a mapping fills it does not matter.
+    Test,
 }
 
 /// Reads a name and checks that such a field exists.
-pub(super) fn read(text: &Text, scope: Scope, found: &mut Diagnostics) -> Option<FieldName> {
+pub(super) fn read(
+    text: &Text,
+    scope: Scope,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<FieldName> {
     match FieldName::parse(&text.value) {
         Ok(field) => {
-            check(&field, text.locate(0..text.value.len()), scope, found);
+            check(&field, text.locate(0..text.value.len()), scope, context, found);
             Some(field)
         }
         Err(message) => {
@@ -32,11 +41,22 @@ pub(super) fn read(text: &Text, scope: Scope, found: &mut Diagnostics) -> Option
     }
 }
 
-/// Reports a field that exists nowhere, with the nearest one that does.
-pub(super) fn check(field: &FieldName, span: Range<usize>, scope: Scope, found: &mut Diagnostics) {
+/// Reports a field that exists nowhere, with the nearest one that does, and warns of one that no
+/// mapping fills.
+pub(super) fn check(
+    field: &FieldName,
+    span: Range<usize>,
+    scope: Scope,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) {
+    if scope == Scope::Alert && super::is_alert_field(field) {
+        return;
+    }
     let name = field.dotted();
-    let of_alerts = name.starts_with("alert.") || name.starts_with("rule.");
-    if of_alerts && scope == Scope::Event {
+    if name.starts_with("alert.") && scope == Scope::Alert {
+        found.push(unknown(&name, span, ALERT_FIELDS));
+    } else if name.starts_with("alert.") || name.starts_with("rule.") {
         found.push(
             Diagnostic::error(
                 "not-available",
@@ -45,47 +65,72 @@ pub(super) fn check(field: &FieldName, span: Range<usize>, scope: Scope, found: 
             )
             .help("a rule can watch audit events only"),
         );
-        return;
+    } else if !schema::is_valid(field) {
+        let words = schema::fields().map(|field| field.name);
+        found.push(unknown(&name, span, words));
+    } else {
+        found.extend(unfilled(field, span, scope, context));
     }
-    if super::is_alert_field(field) || is_known(field) {
-        return;
-    }
-    let mut diagnostic =
-        Diagnostic::error("unknown-field", span, format!("unknown field `{field}`"));
-    let alert = ALERT_FIELDS.iter().filter(|_| scope == Scope::Alert).copied();
-    diagnostic = match suggest::nearest(&name, known_names().chain(alert)) {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None => diagnostic.help(format!(
-            "a field of the original record is written `raw.{field}`; `labels.*` are free names"
-        )),
-    };
-    found.push(diagnostic);
 }
 
-/// A map from fields to values, where `user.name = "x"` and `"user.name" = "x"` mean the same.
+fn unknown(
+    name: &str,
+    span: Range<usize>,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Diagnostic {
+    let mistake = Diagnostic::error("unknown-field", span, format!("unknown field `{name}`"));
+    match suggest::nearest(name, known) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+        None => mistake.help(format!("a field of the original record is written `raw.{name}`")),
+    }
+}
+
+/// The warning for a field that is never there, because no loaded mapping fills it.
+fn unfilled(
+    field: &FieldName,
+    span: Range<usize>,
+    scope: Scope,
+    context: &Context<'_>,
+) -> Option<Diagnostic> {
+    let mappings = context.mappings?;
+    if scope == Scope::Test || !field.is_common() || field.is_pattern() || mappings.fills(field) {
+        return None;
+    }
+    let (code, message) = match scope {
+        Scope::Key => (
+            "unfilled-key",
+            format!("no mapping fills `{field}`, so no event takes part in this rule"),
+        ),
+        _ => ("unfilled-field", format!("no mapping fills `{field}`: it is always missing")),
+    };
+    Some(Diagnostic::warning(code, span, message))
+}
+
+/// A map from fields to values in a test, where `user.name = "x"` and `"user.name" = "x"` mean the
+/// same.
 pub(super) fn map<'d>(
     table: &Table<'d>,
-    scope: Scope,
+    context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> BTreeMap<FieldName, Item<'d>> {
     let mut fields = BTreeMap::new();
-    collect(table, "", scope, &mut fields, found);
+    collect(table, "", context, &mut fields, found);
     fields
 }
 
 fn collect<'d>(
     table: &Table<'d>,
     prefix: &str,
-    scope: Scope,
+    context: &Context<'_>,
     fields: &mut BTreeMap<FieldName, Item<'d>>,
     found: &mut Diagnostics,
 ) {
     for key in table.keys() {
         let Some(item) = table.any(&key.value) else { continue };
-        let name = format!("{prefix}{}", key.value);
+        let name = format!("{prefix}{}", quoted_if_odd(&key.value));
         if item.is_table() {
             if let Some(below) = item.table(found) {
-                collect(&below, &format!("{name}."), scope, fields, found);
+                collect(&below, &format!("{name}."), context, fields, found);
             }
             continue;
         }
@@ -96,7 +141,7 @@ fn collect<'d>(
                 continue;
             }
         };
-        check(&field, key.span.clone(), scope, found);
+        check(&field, key.span.clone(), Scope::Test, context, found);
         if fields.insert(field, item).is_some() {
             found.push(Diagnostic::error(
                 "duplicate-field",
@@ -107,38 +152,10 @@ fn collect<'d>(
     }
 }
 
-/// The common fields, until the schema's table is here.
-const COMMON: [&str; 22] = [
-    "@timestamp",
-    "event.action",
-    "event.category",
-    "event.dataset",
-    "event.id",
-    "event.kind",
-    "event.outcome",
-    "event.provider",
-    "event.reason",
-    "event.type",
-    "message",
-    "organization.id",
-    "organization.name",
-    "session.id",
-    "source.ip",
-    "target.id",
-    "target.name",
-    "target.type",
-    "user.email",
-    "user.id",
-    "user.name",
-    "user_agent.original",
-];
-
-fn known_names() -> impl Iterator<Item = &'static str> {
-    COMMON.into_iter()
-}
-
-fn is_known(field: &FieldName) -> bool {
-    let name = field.dotted();
-    let free = ["raw.", "labels.", "kafka.", "user.", "source."];
-    field.is_pattern() || COMMON.contains(&&*name) || free.iter().any(|f| name.starts_with(f))
+/// A TOML key as a part of a field name: `user.name` stays, `x id` needs quotes.
+fn quoted_if_odd(key: &str) -> String {
+    match FieldName::parse(key) {
+        Ok(_) => key.to_owned(),
+        Err(_) => format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
 }

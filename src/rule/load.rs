@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::diagnostic::SourceText;
+use crate::base::diagnostic::{Gravity, SourceText};
 use crate::base::{Diagnostic, Diagnostics};
 
 use super::{Context, Rule, parse};
@@ -41,30 +41,26 @@ impl RuleSet {
     ) -> (Self, Vec<(SourceText, Diagnostics)>) {
         let mut parsed: Vec<_> =
             files.iter().map(|file| parse(&file.source, &file.id(), context)).collect();
-        let mut by_id: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
-        for (n, (rule, _)) in parsed.iter().enumerate() {
-            if let Some(rule) = rule {
-                by_id.entry(rule.id.clone()).or_default().push(n);
+        for (id, places) in shared(&parsed, |rule| rule.id.to_string()) {
+            for (n, others) in with_others(&places, files) {
+                let Some((rule, found)) = parsed.get_mut(n) else { continue };
+                *rule = None;
+                found.push(
+                    Diagnostic::of_file(
+                        "duplicate-id",
+                        format!("the id `{id}` is also that of {others}"),
+                    )
+                    .help("an id names one rule: its alerts and its memory go by it"),
+                );
             }
         }
-        for (id, places) in by_id.iter().filter(|(_, places)| places.len() > 1) {
-            for n in places {
-                let others: Vec<String> = places
-                    .iter()
-                    .filter(|other| *other != n)
-                    .filter_map(|other| files.get(*other))
-                    .map(|file| file.source.path.display().to_string())
-                    .collect();
-                if let Some((rule, found)) = parsed.get_mut(*n) {
-                    *rule = None;
-                    found.push(
-                        Diagnostic::of_file(
-                            "duplicate-id",
-                            format!("the id `{id}` is also that of {}", others.join(", ")),
-                        )
-                        .help("an id names one rule: its alerts and its memory go by it"),
-                    );
-                }
+        for (title, places) in shared(&parsed, |rule| rule.title.clone()) {
+            for (n, others) in with_others(&places, files).into_iter().skip(1) {
+                let Some((_, found)) = parsed.get_mut(n) else { continue };
+                let message = format!("the title `{title}` is also that of {others}");
+                let warning = Diagnostic::of_file("same-title", message)
+                    .help("people could not tell the two rules' alerts apart");
+                found.push(Diagnostic { gravity: Gravity::Warning, ..warning });
             }
         }
         let mut rules = Vec::new();
@@ -104,19 +100,42 @@ impl RuleSet {
     }
 }
 
+/// What more than one rule has, with the places of these rules in the list.
+fn shared(
+    parsed: &[(Option<Rule>, Diagnostics)],
+    what: impl Fn(&Rule) -> String,
+) -> BTreeMap<String, Vec<usize>> {
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (n, (rule, _)) in parsed.iter().enumerate() {
+        if let Some(rule) = rule {
+            places.entry(what(rule)).or_default().push(n);
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    places
+}
+
+/// Each place with the paths of the files at the other ones.
+fn with_others(places: &[usize], files: &[RuleFile]) -> Vec<(usize, String)> {
+    let path = |n: &usize| files.get(*n).map(|file| file.source.path.display().to_string());
+    let others = |n: &usize| places.iter().filter(|p| *p != n).filter_map(path).collect::<Vec<_>>();
+    places.iter().map(|n| (*n, others(n).join(", "))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::query::Sets;
 
     fn file(relative: &str, more: &str) -> RuleFile {
-        let text = format!("{more}\ntitle = 'a'\nseverity = 'low'\nwhen = 'event.action: x'\n");
+        let text =
+            format!("{more}\ntitle = '{relative}'\nseverity = 'low'\nwhen = 'event.action: x'\n");
         let source = SourceText::new(format!("rules/{relative}"), text);
         RuleFile { relative: relative.to_owned(), source }
     }
 
     fn load(files: &[RuleFile]) -> (RuleSet, Vec<(SourceText, Diagnostics)>) {
-        RuleSet::load(files, &Context { sets: &Sets::default() })
+        RuleSet::load(files, &Context::new(&Sets::default()))
     }
 
     #[test]
@@ -151,6 +170,17 @@ mod tests {
                 "rules/b.toml: the id `a` is also that of rules/a.toml"
             ]
         );
+    }
+
+    #[test]
+    fn the_same_title_twice_is_a_warning_at_the_second() {
+        let mut files = [file("a.toml", ""), file("b.toml", "")];
+        files[1].source.text = files[0].source.text.clone();
+        let (set, mistakes) = load(&files);
+        assert_eq!(set.rules().len(), 2);
+        assert_eq!(mistakes.len(), 1);
+        assert_eq!((mistakes[0].1.warnings(), mistakes[0].1.errors()), (1, 0));
+        assert_eq!(mistakes[0].0.path.to_str(), Some("rules/b.toml"));
     }
 
     #[test]

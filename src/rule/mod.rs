@@ -14,6 +14,7 @@ use crate::event::FieldName;
 use crate::query::Query;
 
 mod alert;
+mod check;
 mod condition;
 mod fields;
 mod fingerprint;
@@ -23,6 +24,7 @@ pub mod template;
 pub mod test_case;
 mod variables;
 
+pub use check::{CheckInput, CheckReport, check};
 pub use load::{RuleFile, RuleSet};
 pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse};
 pub use template::{Template, TemplateContext};

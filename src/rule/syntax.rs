@@ -11,6 +11,7 @@ use crate::base::document::{Document, Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
 use crate::detectors::{DETECTORS, Detector};
 use crate::event::FieldName;
+use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
 
 use super::fields::{self, Scope};
@@ -62,6 +63,15 @@ const DETECTOR_TABLES: [&str; 11] = [
 pub struct Context<'a> {
     /// The lists and schedules that queries may name.
     pub sets: &'a Sets,
+    /// The mappings, if a field that none of them fills is worth a warning.
+    pub mappings: Option<&'a Mappings>,
+}
+
+impl<'a> Context<'a> {
+    /// Without a look at the mappings.
+    pub fn new(sets: &'a Sets) -> Self {
+        Self { sets, mappings: None }
+    }
 }
 
 /// Reads one file. `id_from_path` is its path under the rules root without `.toml`, with `/`.
@@ -76,7 +86,7 @@ pub fn parse(
     let mut found = Diagnostics::new();
     let root = document.root(&mut found);
     let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
-    let rule = walk(root, id_from_path, context.sets, &mut found);
+    let rule = walk(root, id_from_path, context, &mut found);
     let found = explain_slipped_keys(&source.text, &top_level, found);
     (rule.filter(|_| !found.has_errors()), found)
 }
@@ -84,23 +94,23 @@ pub fn parse(
 fn walk(
     mut root: Table<'_>,
     id_from_path: &str,
-    sets: &Sets,
+    context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> Option<Rule> {
     let title = root.required_text("title", found).and_then(|text| not_empty(text, found));
     let severity = root.required_text("severity", found).and_then(|text| severity(&text, found));
     let id = id(&mut root, id_from_path, found);
     let status = root.text("status", found).and_then(|text| status(&text, found));
-    let when = when(&mut root, sets, found);
-    let group_by = group_by(&mut root, found);
+    let when = when(&mut root, context, found);
+    let group_by = group_by(&mut root, context, found);
     let lateness = root.duration_or_zero("lateness", found).map_or(LATENESS, |l| l.value);
-    let detector = detector(&mut root, found);
+    let detector = detector(&mut root, context, found);
     let exceptions = root.tables("exception", found);
-    let exceptions = exceptions.into_iter().filter_map(|t| exception(t, sets, found)).collect();
+    let exceptions = exceptions.into_iter().filter_map(|t| exception(t, context, found)).collect();
     let alert = root.table("alert", found);
-    let alert = alert::read(alert, detector.as_deref().map(Detector::span), sets, found);
+    let alert = alert::read(alert, detector.as_deref().map(Detector::span), context, found);
     let tests = root.tables("test", found);
-    let tests = tests.into_iter().filter_map(|t| test_case::read(t, found)).collect();
+    let tests = tests.into_iter().filter_map(|t| test_case::read(t, context, found)).collect();
     let threat = threat(&mut root, found);
     let description = root.text("description", found);
     let enabled = root.boolean("enabled", found);
@@ -223,18 +233,22 @@ fn texts(root: &mut Table<'_>, key: &'static str, found: &mut Diagnostics) -> Ve
 }
 
 /// The rule's query; rules with steps or parts (not available yet) need none of their own.
-fn when(root: &mut Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<Query> {
+fn when(root: &mut Table<'_>, context: &Context<'_>, found: &mut Diagnostics) -> Option<Query> {
     if !(root.has("sequence") || root.has("temporal")) {
         root.require("when", found);
     }
     let text = root.text("when", found)?;
-    condition::read(&text, sets, Scope::Event, found)
+    condition::read(&text, Scope::Event, context, found)
 }
 
-fn group_by(root: &mut Table<'_>, found: &mut Diagnostics) -> Vec<FieldName> {
+fn group_by(
+    root: &mut Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Vec<FieldName> {
     let mut fields: Vec<FieldName> = Vec::new();
     for text in root.texts("group_by", found).unwrap_or_default() {
-        let Some(field) = fields::read(&text, Scope::Event, found) else { continue };
+        let Some(field) = fields::read(&text, Scope::Key, context, found) else { continue };
         let refused = if field.is_pattern() {
             "expected one field, found a pattern".to_owned()
         } else if fields.contains(&field) {
@@ -251,7 +265,11 @@ fn group_by(root: &mut Table<'_>, found: &mut Diagnostics) -> Vec<FieldName> {
 }
 
 /// The one detector table; those that this version has not are refused by name.
-fn detector(root: &mut Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
+fn detector(
+    root: &mut Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<Box<dyn Detector>> {
     root.allow(&DETECTOR_TABLES);
     let mut tables: Vec<(&'static str, Range<usize>)> = DETECTOR_TABLES
         .iter()
@@ -283,14 +301,18 @@ fn detector(root: &mut Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Det
     };
     let detector = root.table(spec.table, found).and_then(|table| (spec.parse)(table, found))?;
     for field in detector.fields() {
-        fields::check(&field, span.clone(), Scope::Event, found);
+        fields::check(&field, span.clone(), Scope::Event, context, found);
     }
     Some(detector)
 }
 
-fn exception(mut table: Table<'_>, sets: &Sets, found: &mut Diagnostics) -> Option<Exception> {
+fn exception(
+    mut table: Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<Exception> {
     let when = table.required_text("when", found);
-    let when = when.and_then(|text| condition::read(&text, sets, Scope::Event, found));
+    let when = when.and_then(|text| condition::read(&text, Scope::Event, context, found));
     let reason = table.required_text("reason", found).and_then(|text| not_empty(text, found));
     let until = table.item("until").map(|item| until(&item, found));
     table.finish(found);

@@ -10,7 +10,7 @@ use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration};
 use crate::event::FieldName;
 
 use super::fields::{self, Scope};
-use super::syntax;
+use super::{Context, syntax};
 
 /// 2026-01-05T12:00:00Z, a Monday: the start of a test that names none.
 pub const START: Timestamp = Timestamp::from_millis(1_767_614_400_000);
@@ -110,15 +110,19 @@ impl Offset {
 }
 
 /// Reads one `[[test]]`.
-pub(super) fn read(mut table: Table<'_>, found: &mut Diagnostics) -> Option<RuleTest> {
+pub(super) fn read(
+    mut table: Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<RuleTest> {
     let name = table.required_text("name", found);
     let start = table.item("start").and_then(|item| start(&item, found));
     table.require("events", found);
     let events = table.tables("events", found);
-    let events = events.into_iter().filter_map(|t| event(t, found)).collect();
+    let events = events.into_iter().filter_map(|t| event(t, context, found)).collect();
     table.require("expect", found);
     let expect = table.tables("expect", found);
-    let expect = expect.into_iter().map(|t| expected(t, found)).collect();
+    let expect = expect.into_iter().map(|t| expected(t, context, found)).collect();
     let lists = table.table("lists", found).map(|t| lists(&t, found)).unwrap_or_default();
     let tables = table.table("tables", found).map(|t| tables(&t, found)).unwrap_or_default();
     let cold_start = table.boolean("cold_start", found).unwrap_or(false);
@@ -149,12 +153,16 @@ fn start(item: &Item<'_>, found: &mut Diagnostics) -> Option<Timestamp> {
     moment
 }
 
-fn event(mut table: Table<'_>, found: &mut Diagnostics) -> Option<TestEvent> {
+fn event(
+    mut table: Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> Option<TestEvent> {
     let sample = table.text("sample", found);
     let given = table.table("fields", found);
     let origin = match (sample, given) {
         (Some(sample), None) => self::sample(&sample, found),
-        (None, Some(given)) => Some(Origin::Fields(values(&given, found))),
+        (None, Some(given)) => Some(Origin::Fields(values(&given, context, found))),
         (sample, _) => {
             let message = if sample.is_some() {
                 "expected `sample` or `fields`, found both"
@@ -178,9 +186,9 @@ fn event(mut table: Table<'_>, found: &mut Diagnostics) -> Option<TestEvent> {
             format!("expected at most {TIMES_MAX} times, found `{}`", times.value),
         ));
     }
-    let set = table.table("set", found).map(|t| values(&t, found)).unwrap_or_default();
+    let set = table.table("set", found).map(|t| values(&t, context, found)).unwrap_or_default();
     let unset = table.texts("unset", found).unwrap_or_default();
-    let unset = unset.iter().filter_map(|t| fields::read(t, Scope::Event, found)).collect();
+    let unset = unset.iter().filter_map(|t| fields::read(t, Scope::Test, context, found)).collect();
     table.finish(found);
     Some(TestEvent { origin: origin?, at, times: times.map_or(1, |t| t.value), every, set, unset })
 }
@@ -209,8 +217,12 @@ fn sample(text: &Text, found: &mut Diagnostics) -> Option<Origin> {
     }
 }
 
-fn values(table: &Table<'_>, found: &mut Diagnostics) -> BTreeMap<FieldName, Value> {
-    let map = fields::map(table, Scope::Event, found);
+fn values(
+    table: &Table<'_>,
+    context: &Context<'_>,
+    found: &mut Diagnostics,
+) -> BTreeMap<FieldName, Value> {
+    let map = fields::map(table, context, found);
     map.into_iter().map(|(field, item)| (field, item.json())).collect()
 }
 
@@ -224,9 +236,9 @@ fn offset(text: &Text, found: &mut Diagnostics) -> Option<Offset> {
     }
 }
 
-fn expected(mut table: Table<'_>, found: &mut Diagnostics) -> Expected {
+fn expected(mut table: Table<'_>, context: &Context<'_>, found: &mut Diagnostics) -> Expected {
     let at = table.text("at", found).and_then(|text| offset(&text, found));
-    let key = table.table("key", found).map(|t| values(&t, found)).unwrap_or_default();
+    let key = table.table("key", found).map(|t| values(&t, context, found)).unwrap_or_default();
     let count = table.integer("count", found).and_then(|n| u64::try_from(n.value).ok());
     let value = table.item("value").map(|item| item.json());
     let severity = table.text("severity", found).and_then(|text| syntax::severity(&text, found));
