@@ -61,9 +61,12 @@
 pub mod admin;
 pub mod alert;
 pub mod base;
+pub mod delivery;
 pub mod detectors;
 pub mod event;
 pub mod mapping;
+pub mod notifiers;
 pub mod query;
 pub mod role;
 pub mod rule;
+pub mod sinks;

@@ -19,6 +19,6 @@ pub mod time;
 pub use clock::Clock;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use position::Position;
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource, Secrets};
 pub use severity::Severity;
 pub use time::Timestamp;

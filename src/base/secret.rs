@@ -1,6 +1,13 @@
-//! Values that must not be shown: tokens, passwords, signing keys.
+//! Values that must not be shown: tokens, passwords, signing keys; and how a file names them.
+//!
+//! A settings file never holds a secret itself, only where it is: `{ env = "NAME" }` or
+//! `{ file = "path" }`. Reading environment and files is the shell's business ([`Secrets`]).
 
 use std::fmt;
+use std::path::PathBuf;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::document::{Item, Table};
 
 /// A value whose `Debug` and `Display` print `***`. It has no `Serialize` on purpose.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,9 +37,145 @@ impl<T> fmt::Display for Secret<T> {
     }
 }
 
+/// Where the value of a secret stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file; a relative path is relative to the file that names it.
+    File(PathBuf),
+}
+
+/// Who can read secrets (and certificates, which are named the same way): `config` in the daemon.
+pub trait Secrets {
+    /// The text as it stands there, or a sentence why it cannot be had.
+    fn resolve(&self, source: &SecretSource) -> Result<String, String>;
+}
+
+/// Reads the secret that `key` names; one line break at its end is not part of it.
+///
+/// Every mistake is reported: a secret written in the file itself, one that cannot be had, an empty one.
+pub fn read(
+    table: &mut Table<'_>,
+    key: &'static str,
+    found: &mut Diagnostics,
+    secrets: &dyn Secrets,
+) -> Option<Secret> {
+    read_item(&table.item(key)?, found, secrets)
+}
+
+/// The same for a value in a list, or under a name not known in advance.
+pub fn read_item(
+    item: &Item<'_>,
+    found: &mut Diagnostics,
+    secrets: &dyn Secrets,
+) -> Option<Secret> {
+    if !item.is_table() {
+        let name = item.path().rsplit('.').next().unwrap_or_default();
+        found.push(
+            Diagnostic::error(
+                "plain-secret",
+                item.span.clone(),
+                format!("`{name}` is a secret and may not stand in this file"),
+            )
+            .label("expected a table")
+            .help("write where it is: `{ env = \"NAME\" }` or `{ file = \"path\" }`"),
+        );
+        return None;
+    }
+    let mut table = item.table(found)?;
+    let env = table.text("env", found);
+    let file = table.text("file", found);
+    let both_or_none = table.has("env") == table.has("file");
+    table.finish(found);
+    let (source, span) = match (env, file) {
+        _ if both_or_none => {
+            found.push(
+                Diagnostic::error(
+                    "bad-secret",
+                    item.span.clone(),
+                    "expected one of `env` and `file`",
+                )
+                .help("write where it is: `{ env = \"NAME\" }` or `{ file = \"path\" }`"),
+            );
+            return None;
+        }
+        (Some(env), _) => (SecretSource::Env(env.value), env.span),
+        (_, Some(file)) => (SecretSource::File(file.value.into()), file.span),
+        (None, None) => return None,
+    };
+    match secrets.resolve(&source) {
+        Ok(text) => {
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            if text.is_empty() {
+                found.push(Diagnostic::error("missing-secret", span, "this secret is empty"));
+                return None;
+            }
+            Some(Secret::new(text.to_owned()))
+        }
+        Err(why) => {
+            found.push(Diagnostic::error("missing-secret", span, why));
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::document::Document;
+    use expect_test::{Expect, expect};
+
+    struct Known;
+
+    impl Secrets for Known {
+        fn resolve(&self, source: &SecretSource) -> Result<String, String> {
+            match source {
+                SecretSource::Env(name) if name == "TOKEN" => Ok("s3cret".to_owned()),
+                SecretSource::File(path) if path.ends_with("token") => Ok("s3cret\n".to_owned()),
+                SecretSource::File(path) if path.ends_with("empty") => Ok("\n".to_owned()),
+                SecretSource::Env(name) => Err(format!("environment variable `{name}` is not set")),
+                SecretSource::File(path) => Err(format!("cannot read `{}`", path.display())),
+            }
+        }
+    }
+
+    fn check(text: &str, expected: &Expect) {
+        let document = Document::parse(text);
+        let mut found = Diagnostics::new();
+        let secret = read(&mut document.root(&mut Diagnostics::new()), "token", &mut found, &Known);
+        let messages: Vec<_> = found.iter().map(|d| d.message.clone()).collect();
+        expected.assert_eq(&format!("{:?} {messages:?}", secret.map(|s| s.expose().clone())));
+    }
+
+    #[test]
+    fn a_secret_is_named_by_variable_or_file() {
+        check("token = { env = 'TOKEN' }", &expect![[r#"Some("s3cret") []"#]]);
+        check("token = { file = '/run/token' }", &expect![[r#"Some("s3cret") []"#]]);
+    }
+
+    #[test]
+    fn whatever_else_is_written_is_reported() {
+        check(
+            "token = 's3cret'",
+            &expect![[r#"None ["`token` is a secret and may not stand in this file"]"#]],
+        );
+        check("token = {}", &expect![[r#"None ["expected one of `env` and `file`"]"#]]);
+        check(
+            "token = { env = 'TOKEN', file = 'token' }",
+            &expect![[r#"None ["expected one of `env` and `file`"]"#]],
+        );
+        check(
+            "token = { env = 'NONE' }",
+            &expect![[r#"None ["environment variable `NONE` is not set"]"#]],
+        );
+        check("token = { file = 'empty' }", &expect![[r#"None ["this secret is empty"]"#]]);
+        check(
+            "token = { env = 'TOKEN', exec = 'x' }",
+            &expect![[r#"Some("s3cret") ["unknown key `exec` in `[token]`"]"#]],
+        );
+    }
 
     #[test]
     fn never_prints_itself() {

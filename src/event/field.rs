@@ -109,11 +109,6 @@ impl FieldName {
         Self { segments, pattern: false }
     }
 
-    /// A name from segments as they are.
-    pub(super) fn from_segments(segments: &[Segment], pattern: bool) -> Self {
-        Self { segments: segments.to_vec(), pattern }
-    }
-
     /// All segments.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
