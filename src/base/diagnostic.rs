@@ -134,6 +134,12 @@ impl Diagnostics {
     }
 }
 
+impl FromIterator<Diagnostic> for Diagnostics {
+    fn from_iter<I: IntoIterator<Item = Diagnostic>>(diagnostics: I) -> Self {
+        Self(diagnostics.into_iter().collect())
+    }
+}
+
 impl<'d> IntoIterator for &'d Diagnostics {
     type Item = &'d Diagnostic;
     type IntoIter = std::slice::Iter<'d, Diagnostic>;

@@ -86,7 +86,14 @@ impl<'a> Document<'a> {
     /// The top-level table; reports mistakes of syntax.
     pub fn root<'d>(&'d self, found: &mut Diagnostics) -> Table<'d> {
         found.extend(self.syntax.iter().cloned());
-        Table::new(self.source, self.root.get_ref(), 0..0, String::new())
+        Table {
+            source: self.source,
+            entries: self.root.get_ref(),
+            span: 0..0,
+            path: String::new(),
+            listed: false,
+            known: Vec::new(),
+        }
     }
 
     /// Whether the text is TOML at all.
@@ -102,6 +109,8 @@ pub struct Table<'d> {
     span: Range<usize>,
     /// Dotted path from the root, empty for the root.
     path: String,
+    /// Whether it is one of a list: `[[test]]`.
+    listed: bool,
     /// The keys it may have, in the order they were asked for.
     known: Vec<&'static str>,
 }
@@ -114,13 +123,10 @@ pub struct Item<'d> {
     /// Where the value stands.
     pub span: Range<usize>,
     path: String,
+    listed: bool,
 }
 
 impl<'d> Table<'d> {
-    fn new(source: &'d str, entries: &'d DeTable<'d>, span: Range<usize>, path: String) -> Self {
-        Self { source, entries, span, path, known: Vec::new() }
-    }
-
     /// Where the table stands: its header, or its braces; empty for the root.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
@@ -157,7 +163,13 @@ impl<'d> Table<'d> {
         let value = self.entries.get(key)?;
         let path =
             if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        Some(Item { source: self.source, value: value.get_ref(), span: value.span(), path })
+        Some(Item {
+            source: self.source,
+            value: value.get_ref(),
+            span: value.span(),
+            path,
+            listed: false,
+        })
     }
 
     /// The value of a known key.
@@ -257,14 +269,22 @@ impl<'d> Table<'d> {
     /// Reports a missing key.
     pub fn require(&self, key: &str, found: &mut Diagnostics) {
         if !self.has(key) {
-            let place =
-                if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
+            let place = self.place();
             let message = format!("missing key `{key}`{place}");
             found.push(if self.path.is_empty() {
                 Diagnostic::of_file("missing-key", message)
             } else {
                 Diagnostic::error("missing-key", self.span.clone(), message)
             });
+        }
+    }
+
+    /// The table as its header is written, for messages.
+    fn place(&self) -> String {
+        match (self.path.as_str(), self.listed) {
+            ("", _) => String::new(),
+            (path, false) => format!(" in `[{path}]`"),
+            (path, true) => format!(" in `[[{path}]]`"),
         }
     }
 
@@ -279,8 +299,7 @@ impl<'d> Table<'d> {
             if self.known.iter().any(|known| *known == key.value) {
                 continue;
             }
-            let place =
-                if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
+            let place = self.place();
             let mut diagnostic = Diagnostic::error(
                 "unknown-key",
                 key.span,
@@ -438,6 +457,7 @@ impl<'d> Item<'d> {
                     value: value.get_ref(),
                     span: value.span(),
                     path: self.path.clone(),
+                    listed: true,
                 })
                 .collect(),
         )
@@ -449,7 +469,14 @@ impl<'d> Item<'d> {
             self.wrong_type("a table", found);
             return None;
         };
-        Some(Table::new(self.source, table, self.span.clone(), self.path.clone()))
+        Some(Table {
+            source: self.source,
+            entries: table,
+            span: self.span.clone(),
+            path: self.path.clone(),
+            listed: self.listed,
+            known: Vec::new(),
+        })
     }
 
     /// A plain value as JSON, for settings that are passed on as they are; dates become strings.

@@ -87,7 +87,12 @@ pub fn parse(
     let root = document.root(&mut found);
     let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
     let rule = walk(root, id_from_path, context, &mut found);
-    let found = explain_slipped_keys(&source.text, &top_level, found);
+    let mut found = explain_slipped_keys(&source.text, &top_level, found);
+    if !document.is_well_formed() {
+        // What is missing may only stand behind the mistake of syntax.
+        let readable = found.into_iter().filter(|diagnostic| diagnostic.code != "missing-key");
+        found = readable.collect();
+    }
     (rule.filter(|_| !found.has_errors()), found)
 }
 
@@ -382,7 +387,9 @@ fn refuse_overrides(root: &mut Table<'_>, found: &mut Diagnostics) {
                 key,
                 "overrides (`[[override]]`) are not available in this version",
             )
-            .help("change the rule itself, or copy it under another id and set `enabled = false`"),
+            .help(
+                "change the rule itself, or switch it off with `enabled = false` and keep a copy",
+            ),
         );
     }
 }
@@ -394,8 +401,7 @@ fn explain_slipped_keys(
     top_level: &[Range<usize>],
     found: Diagnostics,
 ) -> Diagnostics {
-    let mut explained = Diagnostics::new();
-    explained.extend(found.into_iter().map(|diagnostic| {
+    let explain = |diagnostic: Diagnostic| {
         let key = match &diagnostic.span {
             Some(span) if diagnostic.code == "unknown-key" && !top_level.contains(span) => {
                 source.get(span.clone()).map(|key| key.trim_matches(['"', '\'']))
@@ -408,6 +414,6 @@ fn explain_slipped_keys(
             )),
             None => diagnostic,
         }
-    }));
-    explained
+    };
+    found.into_iter().map(explain).collect()
 }
