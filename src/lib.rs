@@ -64,6 +64,7 @@ pub mod base;
 pub mod delivery;
 pub mod detectors;
 pub mod event;
+pub mod kafka;
 pub mod mapping;
 pub mod notifiers;
 pub mod query;

@@ -1,0 +1,107 @@
+//! The last step of a worker's cycle: what was produced is acknowledged, *then* the positions of its
+//! sources are committed. At least once; the step that transactions will take the place of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::consumer::QUERY_TIMEOUT;
+use super::record::TopicPartition;
+use super::{Consumer, Error, Producer};
+use crate::base::clock;
+
+/// How long everything produced in a cycle may take to be acknowledged: longer than the client's own
+/// `message.timeout.ms`, so that its verdict comes first.
+const FLUSH_MAX: Duration = Duration::from_secs(40);
+
+/// How long a commit may take, with what it waits for while the group rebalances.
+const COMMIT_MAX: Duration = Duration::from_secs(20);
+
+/// The part of both that remains once the worker was told to stop.
+const STOPPING_MAX: Duration = Duration::from_secs(4);
+
+/// Where the group stands, as far as this worker knows.
+#[derive(Debug, Default)]
+pub(super) struct Commit {
+    committed: BTreeMap<TopicPartition, i64>,
+    /// Partitions whose very first position has yet to be committed.
+    unsettled: BTreeSet<TopicPartition>,
+}
+
+impl Commit {
+    /// Takes note of where a partition begins, and whether the group knows that already.
+    pub(super) fn assigned(&mut self, partition: TopicPartition, offset: i64, settled: bool) {
+        if !settled {
+            self.unsettled.insert(partition.clone());
+        }
+        self.committed.insert(partition, offset);
+    }
+
+    /// Forgets a partition.
+    pub(super) fn revoked(&mut self, partition: &TopicPartition) {
+        self.committed.remove(partition);
+        self.unsettled.remove(partition);
+    }
+
+    /// Commits where partitions begin that the group has never read. Done before anything is read of
+    /// them: if it were left to the first batch, a start at the end of a topic could move to a later
+    /// end with each failed attempt, and skip what lies between.
+    pub(super) fn settle(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        let begins: Vec<(TopicPartition, i64)> = self
+            .committed()
+            .into_iter()
+            .filter(|(partition, _)| self.unsettled.contains(partition))
+            .collect();
+        consumer.commit(&begins, QUERY_TIMEOUT)?;
+        self.unsettled.clear();
+        Ok(())
+    }
+
+    /// Where to go back to after a failure.
+    pub(super) fn committed(&self) -> Vec<(TopicPartition, i64)> {
+        self.committed.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
+    }
+
+    /// Ends a cycle well, or says why not; then nothing was committed that is not safe.
+    ///
+    /// What is committed is the *position*, not the last record's offset + 1: markers of transactions
+    /// occupy offsets too, and a group at the end would show a lag of one for ever.
+    pub(super) fn finish(
+        &mut self,
+        consumer: &Consumer,
+        producer: &Producer,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
+        flush(producer, stopping)?;
+        let moved: Vec<(TopicPartition, i64)> = consumer
+            .positions()
+            .into_iter()
+            .filter(|(partition, at)| self.committed.get(partition) != Some(at))
+            .collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        consumer.commit(&moved, if stopping() { STOPPING_MAX } else { COMMIT_MAX })?;
+        self.committed.extend(moved);
+        Ok(())
+    }
+}
+
+/// Waits for every acknowledgement, in slices: an order to stop shortens the wait.
+fn flush(producer: &Producer, stopping: &dyn Fn() -> bool) -> Result<(), Error> {
+    const SLICE: Duration = Duration::from_millis(100);
+    let begun = clock::instant();
+    let mut told = None;
+    loop {
+        if producer.settle(SLICE) {
+            return producer.delivered();
+        }
+        let now = clock::instant();
+        if stopping() {
+            told.get_or_insert(now);
+        }
+        let told_long_ago = told.is_some_and(|told| now.duration_since(told) > STOPPING_MAX);
+        if told_long_ago || now.duration_since(begun) > FLUSH_MAX {
+            return producer.flush(Duration::ZERO);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Kafka, and the only folder that names its client: clusters, topics, reading, writing, and the
+//! worker that turns a role's [`Task`] into a consume–produce–commit cycle.
+//!
+//! What is promised now is at least once with nothing skipped: a source offset is committed only
+//! after everything that came of the records before it has been acknowledged by Kafka
+//! ([`worker`], and [`commit`], the step that transactions will replace). What a record means is
+//! left to `src/role/`.
+//!
+//! Reading order: [`settings`], [`cluster`], [`topics`]; [`record`], [`task`]; [`consumer`],
+//! [`producer`]; [`worker`], [`commit`], [`health`]. [`native`] holds the few calls that the safe
+//! client does not offer.
+
+mod client;
+pub mod cluster;
+mod commit;
+pub mod consumer;
+mod error;
+pub mod health;
+mod native;
+pub mod producer;
+pub mod record;
+pub mod settings;
+mod start;
+pub mod task;
+pub mod topics;
+pub mod worker;
+
+pub use cluster::{Cluster, TopicInfo};
+pub use consumer::{Consumer, Polled, Rebalance};
+pub use error::Error;
+pub use health::{Health, State};
+pub use producer::Producer;
+pub use record::{Headers, Memory, OutRecord, Output, Record, TopicPartition};
+pub use settings::Settings;
+pub use start::Begin;
+pub use task::{Log, OwnedSource, Sources, Start, StartPolicy, Task};
+pub use topics::{Cleanup, Problem, TopicSpec, Topics};
+pub use worker::{Worker, WorkerSettings, spawn};
