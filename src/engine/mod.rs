@@ -1,0 +1,17 @@
+//! Many rules over one stream: what each event means to which rule and key, and how far time has come.
+//!
+//! [`matching`] is MATCH's half: event in, [`signal`] records out, one for each signals partition
+//! that a rule's key lives on. [`ticker`] says what MATCH may report of time, [`clock`] what CORRELATE
+//! makes of it. Windows and alerts are run by `alert`, which stands above.
+
+pub mod clock;
+pub mod key;
+pub mod matching;
+pub mod signal;
+pub mod ticker;
+
+pub use clock::StreamClock;
+pub use key::{Key, partition_of};
+pub use matching::{Matched, Program};
+pub use signal::{Fields, Record, Signal, Signals, Source, SourceTime, Tick};
+pub use ticker::Ticker;

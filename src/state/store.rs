@@ -1,0 +1,363 @@
+//! One entry per rule and key, with one timer each, within a bound of keys per rule.
+//!
+//! Nothing here depends on the order of a hash map: timers run by (time, rule, key), the key that was
+//! touched longest ago is evicted first, and whatever is listed is sorted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+
+use crate::base::Timestamp;
+
+/// A rule and one of its keys.
+pub type RuleKey = (Arc<str>, Arc<[u8]>);
+
+/// How many keys a rule remembers in one signals partition, unless configured otherwise.
+pub const KEYS_PER_RULE: usize = 1_000_000;
+
+/// What is remembered of one key.
+pub trait Entry {
+    /// When it must be woken next, on the stream's clock; later than the last time it was woken.
+    fn due(&self) -> Timestamp;
+
+    /// Whether it may not be evicted.
+    fn pinned(&self) -> bool;
+}
+
+/// What it took to make room for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insert {
+    /// It was there.
+    Known,
+    /// There was room.
+    New,
+    /// Another key of the rule was forgotten for it.
+    Evicted,
+    /// All keys of the rule are pinned: this one is not remembered.
+    Refused,
+}
+
+/// All entries of one signals partition.
+#[derive(Debug)]
+pub struct Store<E> {
+    rules: BTreeMap<Arc<str>, Keys<E>>,
+    /// Times are lower bounds: an entry whose due time moved on is put back when its turn comes,
+    /// so that a busy key does not move its timer with every event.
+    timers: BTreeSet<(Timestamp, Arc<str>, Arc<[u8]>)>,
+    /// Rises with every touch; written with the entries, so that eviction survives a restore.
+    touches: u64,
+    keys_per_rule: usize,
+    /// Keys whose entry changed or went since they were last asked for, while anybody wants to know.
+    changed: Option<BTreeSet<RuleKey>>,
+}
+
+#[derive(Debug)]
+struct Keys<E> {
+    slots: HashMap<Arc<[u8]>, Slot<E>, RandomState>,
+    /// What may be evicted, by last touch.
+    idle: BTreeMap<u64, Arc<[u8]>>,
+}
+
+#[derive(Debug)]
+struct Slot<E> {
+    entry: E,
+    touched: u64,
+    timer: Timestamp,
+}
+
+impl<E: Entry> Store<E> {
+    /// An empty store.
+    pub fn new(keys_per_rule: usize) -> Self {
+        Self {
+            rules: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            touches: 0,
+            keys_per_rule,
+            changed: None,
+        }
+    }
+
+    /// From now on [`Self::take_changed`] knows what changed.
+    pub fn track_changes(&mut self) {
+        self.changed.get_or_insert_default();
+    }
+
+    /// The rules and keys whose entries changed or went since the last call, in order.
+    pub fn take_changed(&mut self) -> BTreeSet<RuleKey> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Changes the entry of a key that an event touched, made by `fresh` if there is none.
+    pub fn touch<R>(
+        &mut self,
+        rule: &Arc<str>,
+        key: &Arc<[u8]>,
+        fresh: impl FnOnce() -> E,
+        change: impl FnOnce(&mut E) -> R,
+    ) -> (Option<R>, Insert) {
+        self.touches += 1;
+        let touched = self.touches;
+        let keys = self.rules.entry(rule.clone()).or_default();
+        let mut insert = Insert::Known;
+        if !keys.slots.contains_key(&**key) {
+            insert = Insert::New;
+            if keys.slots.len() >= self.keys_per_rule {
+                let Some((_, oldest)) = keys.idle.pop_first() else {
+                    return (None, Insert::Refused);
+                };
+                if let Some(slot) = keys.slots.remove(&*oldest) {
+                    self.timers.remove(&(slot.timer, rule.clone(), oldest.clone()));
+                }
+                note(&mut self.changed, rule, &oldest);
+                insert = Insert::Evicted;
+            }
+        }
+        let make = || Slot { entry: fresh(), touched, timer: Timestamp::MAX };
+        let slot = keys.slots.entry(key.clone()).or_insert_with(make);
+        keys.idle.remove(&slot.touched);
+        slot.touched = touched;
+        let result = change(&mut slot.entry);
+        if !slot.entry.pinned() {
+            keys.idle.insert(touched, key.clone());
+        }
+        let due = slot.entry.due();
+        if insert != Insert::Known || due < slot.timer {
+            self.timers.remove(&(slot.timer, rule.clone(), key.clone()));
+            slot.timer = due;
+            self.timers.insert((due, rule.clone(), key.clone()));
+        }
+        note(&mut self.changed, rule, key);
+        (Some(result), insert)
+    }
+
+    /// The time, rule and key of the entry that is due next, if that is no later than `until`. It must
+    /// be woken before this is asked again.
+    pub fn next_due(&mut self, until: Timestamp) -> Option<(Timestamp, Arc<str>, Arc<[u8]>)> {
+        while let Some((time, _, _)) = self.timers.first() {
+            if *time > until {
+                return None;
+            }
+            let (time, rule, key) = self.timers.pop_first()?;
+            let slot = self.rules.get_mut(&rule).and_then(|keys| keys.slots.get_mut(&*key));
+            let Some(slot) = slot else { continue };
+            let due = slot.entry.due();
+            if due <= time {
+                return Some((time, rule, key));
+            }
+            slot.timer = due;
+            self.timers.insert((due, rule, key));
+        }
+        None
+    }
+
+    /// Changes the entry that [`Self::next_due`] named; `change` says whether it is still needed.
+    pub fn wake(
+        &mut self,
+        time: Timestamp,
+        rule: &Arc<str>,
+        key: &Arc<[u8]>,
+        change: impl FnOnce(&mut E) -> bool,
+    ) {
+        let Some(keys) = self.rules.get_mut(rule) else { return };
+        let Some(slot) = keys.slots.get_mut(&**key) else { return };
+        keys.idle.remove(&slot.touched);
+        if change(&mut slot.entry) {
+            if !slot.entry.pinned() {
+                keys.idle.insert(slot.touched, key.clone());
+            }
+            let after = Timestamp::from_millis(time.as_millis().saturating_add(1));
+            debug_assert!(slot.entry.due() >= after, "a timer that does not move on runs for ever");
+            slot.timer = slot.entry.due().max(after);
+            self.timers.insert((slot.timer, rule.clone(), key.clone()));
+        } else {
+            keys.slots.remove(&**key);
+            if keys.slots.is_empty() {
+                self.rules.remove(rule);
+            }
+        }
+        note(&mut self.changed, rule, key);
+    }
+
+    /// Puts back an entry with the touch it was written with.
+    pub fn restore(&mut self, rule: Arc<str>, key: Arc<[u8]>, touched: u64, entry: E) {
+        self.touches = self.touches.max(touched);
+        let timer = entry.due();
+        let keys = self.rules.entry(rule.clone()).or_default();
+        if !entry.pinned() {
+            keys.idle.insert(touched, key.clone());
+        }
+        self.timers.insert((timer, rule, key.clone()));
+        keys.slots.insert(key, Slot { entry, touched, timer });
+    }
+
+    /// An entry with its last touch.
+    pub fn get(&self, rule: &str, key: &[u8]) -> Option<(&E, u64)> {
+        let slot = self.rules.get(rule)?.slots.get(key)?;
+        Some((&slot.entry, slot.touched))
+    }
+
+    /// All rules and keys, in order.
+    pub fn keys(&self) -> Vec<RuleKey> {
+        let mut all = Vec::with_capacity(self.len());
+        for (rule, keys) in &self.rules {
+            let mut sorted: Vec<_> = keys.slots.keys().cloned().collect();
+            sorted.sort_unstable();
+            all.extend(sorted.into_iter().map(|key| (rule.clone(), key)));
+        }
+        all
+    }
+
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.rules.values().map(|keys| keys.slots.len()).sum()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+impl<E> Default for Keys<E> {
+    fn default() -> Self {
+        Self { slots: HashMap::default(), idle: BTreeMap::new() }
+    }
+}
+
+fn note(changed: &mut Option<BTreeSet<RuleKey>>, rule: &Arc<str>, key: &Arc<[u8]>) {
+    if let Some(changed) = changed {
+        changed.insert((rule.clone(), key.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Item {
+        due: Timestamp,
+        pinned: bool,
+    }
+
+    impl Entry for Item {
+        fn due(&self) -> Timestamp {
+            self.due
+        }
+
+        fn pinned(&self) -> bool {
+            self.pinned
+        }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn touch(store: &mut Store<Item>, rule: &str, key: &str, due: i64, pinned: bool) -> Insert {
+        let fresh = || Item { due: at(0), pinned: false };
+        let (_, insert) = store.touch(&rule.into(), &key.as_bytes().into(), fresh, |item| {
+            (item.due, item.pinned) = (at(due), pinned);
+        });
+        insert
+    }
+
+    /// Runs all timers up to `until`; entries named in `keep` stay, due at `then`.
+    fn run(store: &mut Store<Item>, until: i64, keep: &str, then: i64) -> String {
+        let mut ran = Vec::new();
+        while let Some((time, rule, key)) = store.next_due(at(until)) {
+            let name = String::from_utf8(key.to_vec()).unwrap();
+            ran.push(format!("{}:{rule}/{name}", time.as_millis()));
+            store.wake(time, &rule, &key, |item| {
+                item.due = at(then);
+                name == keep
+            });
+        }
+        ran.join(" ")
+    }
+
+    #[test]
+    fn timers_run_in_order_of_time_then_rule_then_key() {
+        let mut store = Store::new(10);
+        for (rule, key, due) in [("b", "x", 5), ("a", "z", 5), ("a", "y", 5), ("c", "w", 3)] {
+            assert_eq!(touch(&mut store, rule, key, due, false), Insert::New);
+        }
+        assert_eq!(run(&mut store, 2, "", 0), "");
+        assert_eq!(run(&mut store, 5, "y", 9), "3:c/w 5:a/y 5:a/z 5:b/x");
+        assert_eq!(store.len(), 1);
+        assert_eq!(run(&mut store, 20, "", 0), "9:a/y");
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_timer_that_moved_on_runs_once_at_its_last_time_and_one_that_moved_back_earlier() {
+        let mut store = Store::new(10);
+        touch(&mut store, "a", "x", 5, false);
+        touch(&mut store, "a", "x", 8, false);
+        assert_eq!(run(&mut store, 7, "", 0), "");
+        touch(&mut store, "a", "x", 7, false);
+        assert_eq!(run(&mut store, 9, "", 0), "7:a/x");
+    }
+
+    #[test]
+    fn the_key_touched_longest_ago_makes_room() {
+        let mut store = Store::new(2);
+        touch(&mut store, "a", "1", 50, false);
+        touch(&mut store, "a", "2", 50, false);
+        touch(&mut store, "a", "1", 50, false);
+        touch(&mut store, "b", "of another rule", 50, false);
+        assert_eq!(touch(&mut store, "a", "3", 50, false), Insert::Evicted);
+        assert!(store.get("a", b"2").is_none());
+        assert!(store.get("a", b"1").is_some());
+        assert_eq!(run(&mut store, 60, "", 0), "50:a/1 50:a/3 50:b/of another rule");
+    }
+
+    #[test]
+    fn what_is_pinned_stays_and_what_finds_no_room_is_refused() {
+        let mut store = Store::new(2);
+        touch(&mut store, "a", "1", 50, true);
+        touch(&mut store, "a", "2", 50, false);
+        assert_eq!(touch(&mut store, "a", "3", 50, true), Insert::Evicted);
+        assert_eq!(touch(&mut store, "a", "4", 50, false), Insert::Refused);
+        assert!(store.get("a", b"1").is_some() && store.get("a", b"4").is_none());
+        // Once it is no longer pinned it goes first, for its last touch is the oldest.
+        touch(&mut store, "a", "3", 50, false);
+        assert_eq!(touch(&mut store, "a", "4", 50, false), Insert::Evicted);
+        assert!(store.get("a", b"3").is_none());
+    }
+
+    #[test]
+    fn changes_are_known_while_anybody_wants_to_know() {
+        let mut store = Store::new(1);
+        touch(&mut store, "a", "1", 50, false);
+        assert!(store.take_changed().is_empty());
+        store.track_changes();
+        touch(&mut store, "a", "2", 60, false);
+        let names = |store: &mut Store<Item>| {
+            let changed = store.take_changed();
+            changed.iter().map(|(_, k)| String::from_utf8(k.to_vec()).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&mut store), ["1", "2"], "the evicted one too");
+        run(&mut store, 60, "", 0);
+        assert_eq!(names(&mut store), ["2"]);
+        assert!(names(&mut store).is_empty());
+    }
+
+    #[test]
+    fn a_restored_store_evicts_and_wakes_as_the_one_it_was_written_from() {
+        let mut store = Store::new(2);
+        touch(&mut store, "a", "1", 50, false);
+        touch(&mut store, "a", "2", 40, false);
+        touch(&mut store, "a", "1", 50, false);
+        let mut restored = Store::new(2);
+        for (rule, key) in store.keys() {
+            let (item, touched) = store.get(&rule, &key).unwrap();
+            let copy = Item { due: item.due, pinned: item.pinned };
+            restored.restore(rule.clone(), key.clone(), touched, copy);
+        }
+        assert_eq!(touch(&mut restored, "a", "3", 45, false), Insert::Evicted);
+        assert!(restored.get("a", b"2").is_none());
+        assert_eq!(run(&mut restored, 60, "", 0), "45:a/3 50:a/1");
+    }
+}
