@@ -246,8 +246,11 @@ fn carried(rule: &Rule, layout: &mut Layout) -> Vec<Carried> {
         wanted.insert(FieldName::from_keys([name]), false);
     }
     let read = rule.detector.iter().flat_map(|detector| detector.fields());
-    for field in read.chain(rule.group_by.iter().cloned()) {
+    for field in read.chain(rule.shown_fields()) {
         wanted.insert(field, true);
+    }
+    for field in rule.values_fields() {
+        wanted.entry(field).or_insert(false);
     }
     let slot = |(field, whole): (FieldName, bool)| Carried {
         name: field.to_string().into(),

@@ -345,7 +345,10 @@ mod tests {
             record.encode().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
         };
         expect_test::expect!["0101056175646974069a01f699bae0f166010209757365722e6e616d650105034576650a6576656e742e636f6465010205010161efcdab8967452301020403657665010503457665020001"].assert_eq(&hex(Record::Signals(one)));
-        expect_test::expect!["010208686f73742d312e3001056175646974060901020561756469740605617564697408"].assert_eq(&hex(Record::Tick(tick())));
+        expect_test::expect![
+            "010208686f73742d312e3001056175646974060901020561756469740605617564697408"
+        ]
+        .assert_eq(&hex(Record::Tick(tick())));
     }
 
     #[test]
