@@ -2,6 +2,8 @@
 //!
 //! A detector is a family member: one new file, and two lines here (`mod x;` and its `SPEC`).
 
+pub mod threshold;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub struct DetectorSpec {
 }
 
 /// All detectors that a rule can name, in order of the reference.
-pub const DETECTORS: &[&DetectorSpec] = &[];
+pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC];
 
 /// One event that met a rule, as a detector sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +78,9 @@ pub trait Detector: fmt::Debug + Send + Sync {
 
     /// How far before an event others can still matter to it: `within`, as a rule.
     fn span(&self) -> Duration;
+
+    /// How many of a key's newest events it needs at least: its alerts count with as many.
+    fn keeps(&self) -> usize;
 
     /// The event fields whose values it reads.
     fn fields(&self) -> Vec<FieldName>;
