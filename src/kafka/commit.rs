@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::consumer::QUERY_TIMEOUT;
 use super::record::TopicPartition;
+use super::start::Begin;
+use super::task::Task;
 use super::{Consumer, Error, Producer};
 use crate::base::clock;
 
@@ -23,22 +25,27 @@ const STOPPING_MAX: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub(super) struct Commit {
     committed: BTreeMap<TopicPartition, i64>,
+    /// What the task had to say when they were committed.
+    bookmarks: BTreeMap<TopicPartition, String>,
     /// Partitions whose very first position has yet to be committed.
     unsettled: BTreeSet<TopicPartition>,
 }
 
 impl Commit {
     /// Takes note of where a partition begins, and whether the group knows that already.
-    pub(super) fn assigned(&mut self, partition: TopicPartition, offset: i64, settled: bool) {
-        if !settled {
-            self.unsettled.insert(partition.clone());
+    pub(super) fn assigned(&mut self, begin: Begin) {
+        if begin.committed.is_none() {
+            self.unsettled.insert(begin.partition.clone());
         }
-        self.committed.insert(partition, offset);
+        let offset = begin.committed.unwrap_or(begin.offset);
+        self.bookmarks.insert(begin.partition.clone(), begin.bookmark);
+        self.committed.insert(begin.partition, offset);
     }
 
     /// Forgets a partition.
     pub(super) fn revoked(&mut self, partition: &TopicPartition) {
         self.committed.remove(partition);
+        self.bookmarks.remove(partition);
         self.unsettled.remove(partition);
     }
 
@@ -56,7 +63,18 @@ impl Commit {
         Ok(())
     }
 
-    /// Where to go back to after a failure.
+    /// Where to go back to after a failure, with what the task said there.
+    pub(super) fn again(&self) -> Vec<Begin> {
+        let bookmark = |partition| self.bookmarks.get(partition).cloned().unwrap_or_default();
+        self.committed
+            .iter()
+            .map(|(partition, offset)| {
+                Begin::again(partition.clone(), *offset, bookmark(partition))
+            })
+            .collect()
+    }
+
+    /// Where the group stands in each owned partition.
     pub(super) fn committed(&self) -> Vec<(TopicPartition, i64)> {
         self.committed.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
     }
@@ -69,19 +87,28 @@ impl Commit {
         &mut self,
         consumer: &Consumer,
         producer: &Producer,
+        task: &dyn Task,
         stopping: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         flush(producer, stopping)?;
         let moved: Vec<(TopicPartition, i64)> = consumer
             .positions()
             .into_iter()
-            .filter(|(partition, at)| self.committed.get(partition) != Some(at))
+            // A task that rebuilds its memory reads below the committed position, which stays.
+            .filter(|(partition, at)| self.committed.get(partition).is_none_or(|was| at > was))
             .collect();
         if moved.is_empty() {
             return Ok(());
         }
+        let mut bookmarks = Vec::with_capacity(moved.len());
+        for (partition, _) in &moved {
+            let bookmark = task.bookmark(partition).unwrap_or_default();
+            consumer.set_bookmark(partition, bookmark.clone());
+            bookmarks.push((partition.clone(), bookmark));
+        }
         consumer.commit(&moved, if stopping() { STOPPING_MAX } else { COMMIT_MAX })?;
         self.committed.extend(moved);
+        self.bookmarks.extend(bookmarks);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::client::{self, Events, Kind};
 use super::record::{Headers, Record, TopicPartition};
-use super::start::Begin;
+use super::start::{BOOKMARK, Begin};
 use super::{Cluster, Error, native};
 use crate::base::{Timestamp, clock};
 
@@ -96,6 +96,8 @@ struct Owned {
     from: i64,
     /// The text that goes with each commit; see [`super::start`].
     note: String,
+    /// The task's own text behind it.
+    bookmark: String,
 }
 
 impl Consumer {
@@ -199,7 +201,11 @@ impl Consumer {
             let mut owned = self.owned();
             for begin in begins {
                 add(&mut list, &begin.partition, begin.offset)?;
-                let remembered = Owned { from: begin.offset, note: begin.note.clone() };
+                let remembered = Owned {
+                    from: begin.offset,
+                    note: begin.note.clone(),
+                    bookmark: begin.bookmark.clone(),
+                };
                 owned.insert(begin.partition.clone(), remembered);
             }
         }
@@ -309,7 +315,12 @@ impl Consumer {
                 element
                     .set_offset(Offset::Offset(*offset))
                     .map_err(|error| failed("committing", &error))?;
-                element.set_metadata(owned.note.clone());
+                let text = if owned.bookmark.is_empty() {
+                    owned.note.clone()
+                } else {
+                    format!("{}{BOOKMARK}{}", owned.note, owned.bookmark)
+                };
+                element.set_metadata(text);
             }
         }
         if list.count() == 0 {
@@ -332,6 +343,14 @@ impl Consumer {
                     return Err(Error::Retriable { what: "committing", detail });
                 }
             }
+        }
+    }
+
+    /// Sets the text that goes with the next commits of an owned partition, behind the consumer's
+    /// own note.
+    pub(super) fn set_bookmark(&self, partition: &TopicPartition, bookmark: String) {
+        if let Some(owned) = self.owned().get_mut(partition) {
+            owned.bookmark = bookmark;
         }
     }
 

@@ -33,6 +33,8 @@ pub use producer::Producer;
 pub use record::{Headers, Memory, OutRecord, Output, Record, TopicPartition};
 pub use settings::Settings;
 pub use start::Begin;
-pub use task::{Log, OwnedSource, Sources, Start, StartPolicy, Task};
+pub use task::{
+    BOOKMARK_BYTES_MAX, Committed, Log, OwnedSource, Sources, Start, StartPolicy, Task,
+};
 pub use topics::{Cleanup, Problem, TopicSpec, Topics};
 pub use worker::{Worker, WorkerSettings, spawn};

@@ -26,24 +26,29 @@ pub struct Begin {
     pub committed: Option<i64>,
     /// The text that goes with each commit.
     pub(super) note: String,
+    /// The task's own text that was committed beside the offset.
+    pub(super) bookmark: String,
 }
 
 impl Begin {
     /// The same place again, after a failure. Its note is remembered since the assignment.
-    pub(super) const fn again(partition: TopicPartition, offset: i64) -> Self {
-        Self { partition, offset, committed: Some(offset), note: String::new() }
+    pub(super) const fn again(partition: TopicPartition, offset: i64, bookmark: String) -> Self {
+        Self { partition, offset, committed: Some(offset), note: String::new(), bookmark }
     }
 }
 
 /// Begins with the time of the first start.
 const NOTE: &str = "first-start=";
 
+/// What stands between the note and a task's own text.
+pub(super) const BOOKMARK: &str = ";bookmark=";
+
 impl Consumer {
-    /// Where these partitions begin. Asks the brokers; an error here passes with them.
+    /// Where these partitions begin; `policy` is asked by topic. Asks the brokers; an error here passes with them.
     pub fn begins(
         &self,
         partitions: &[TopicPartition],
-        policy: StartPolicy,
+        policy: &dyn Fn(&str) -> StartPolicy,
     ) -> Result<Vec<Begin>, Error> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -57,7 +62,8 @@ impl Consumer {
                     partition: partition.clone(),
                     offset: *offset,
                     committed: Some(*offset),
-                    note: note.clone(),
+                    note: note.split(BOOKMARK).next().unwrap_or_default().to_owned(),
+                    bookmark: note.split_once(BOOKMARK).map_or("", |(_, text)| text).to_owned(),
                 });
                 continue;
             }
@@ -68,7 +74,7 @@ impl Consumer {
                 firsts.insert(Arc::clone(&partition.topic), first);
                 first
             };
-            begins.push(self.first(partition, policy, first)?);
+            begins.push(self.first(partition, policy(&partition.topic), first)?);
         }
         Ok(begins)
     }
@@ -100,12 +106,14 @@ impl Consumer {
             }
         };
         let note = format!("{NOTE}{}", first.unwrap_or_else(|| clock::System.now()).as_millis());
-        Ok(Begin { partition: partition.clone(), offset, committed: None, note })
+        let (partition, bookmark) = (partition.clone(), String::new());
+        Ok(Begin { partition, offset, committed: None, note, bookmark })
     }
 }
 
 fn read_note(note: &str) -> Option<Timestamp> {
-    Timestamp::try_from_millis(note.strip_prefix(NOTE)?.parse().ok()?)
+    let time = note.strip_prefix(NOTE)?.split(';').next()?;
+    Timestamp::try_from_millis(time.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -116,6 +124,7 @@ mod tests {
     fn a_note_is_read_back_and_anything_else_is_none() {
         let time = Timestamp::from_millis(1_790_000_000_123);
         assert_eq!(read_note(&format!("{NOTE}{}", time.as_millis())), Some(time));
+        assert_eq!(read_note(&format!("{NOTE}{}{BOOKMARK}5", time.as_millis())), Some(time));
         for text in ["", "first-start=", "first-start=x", "another tool's text"] {
             assert_eq!(read_note(text), None, "{text}");
         }

@@ -5,6 +5,9 @@ use super::Error;
 use super::record::{Output, Record, TopicPartition};
 use crate::base::Timestamp;
 
+/// The longest bookmark; brokers take 4096 bytes beside an offset by default.
+pub const BOOKMARK_BYTES_MAX: usize = 1024;
+
 /// What a role does with its records. One task belongs to one worker thread, so it needs no locks.
 ///
 /// The order of calls is the promise: `assigned` before the first record of a partition, `revoked`
@@ -16,7 +19,7 @@ pub trait Task: Send {
     fn assigned(
         &mut self,
         partition: &TopicPartition,
-        committed: Option<i64>,
+        committed: Option<&Committed>,
         log: &mut dyn Log,
     ) -> Result<Start, Error>;
 
@@ -28,6 +31,13 @@ pub trait Task: Send {
     /// is a dead letter, not an error.
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error>;
 
+    /// A short text that is committed beside a partition's position and comes back in `assigned`:
+    /// what a task needs to rebuild its memory. At most [`BOOKMARK_BYTES_MAX`] bytes, no `;`.
+    fn bookmark(&self, partition: &TopicPartition) -> Option<String> {
+        let _ = partition;
+        None
+    }
+
     /// About once a second, also when nothing arrives: after that cycle's records, and in the same
     /// produce, flush and commit as they.
     fn pulse(&mut self, sources: &Sources, out: &mut dyn Output) -> Result<(), Error> {
@@ -36,12 +46,22 @@ pub trait Task: Send {
     }
 }
 
+/// Where a group stands in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset of the next record to be processed.
+    pub offset: i64,
+    /// The task's own text, committed with it; empty if there is none. See [`Task::bookmark`].
+    pub bookmark: String,
+}
+
 /// Where reading a newly assigned partition begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// Where the group stands, else what the worker's [`StartPolicy`] says.
     Committed,
-    /// At this offset, whatever the group committed.
+    /// At this offset, whatever the group committed. Before it: the task rebuilds what it kept in
+    /// memory, and nothing is committed until it has passed where the group stands.
     Offset(i64),
 }
 

@@ -7,6 +7,7 @@
 //! the daemon ends with it is the daemon's decision.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use super::commit::Commit;
 use super::consumer::Subscription;
 use super::record::TopicPartition;
 use super::start::Begin;
-use super::task::{Log, OwnedSource, Sources, Start, StartPolicy, Task};
+use super::task::{Committed, Log, OwnedSource, Sources, Start, StartPolicy, Task};
 use super::{Cluster, Consumer, Error, Health, Polled, Producer, Rebalance, State};
 use crate::base::metrics::Metrics;
 use crate::base::{Timestamp, clock};
@@ -38,8 +39,10 @@ pub struct WorkerSettings {
     pub batch_age_max: Duration,
     /// How often the task's `pulse` is called.
     pub pulse_every: Duration,
-    /// Where a topic that the group has never read begins.
+    /// Where a topic that the group has never read begins …
     pub start: StartPolicy,
+    /// … unless it has a policy of its own.
+    pub starts: BTreeMap<String, StartPolicy>,
 }
 
 impl WorkerSettings {
@@ -53,6 +56,7 @@ impl WorkerSettings {
             batch_age_max: Duration::from_millis(50),
             pulse_every: Duration::from_secs(1),
             start: StartPolicy::Earliest,
+            starts: BTreeMap::new(),
         }
     }
 }
@@ -263,7 +267,7 @@ impl Thread {
         }
         let stop = Arc::clone(&self.stop);
         let stopping = move || stop.load(Ordering::SeqCst);
-        self.commit.finish(&self.consumer, &self.producer, &stopping)?;
+        self.commit.finish(&self.consumer, &self.producer, &*self.task, &stopping)?;
         if records > 0 {
             self.pause = PAUSE_MIN;
         }
@@ -351,7 +355,9 @@ impl Thread {
     }
 
     fn take_over(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        let mut begins = self.consumer.begins(partitions, self.settings.start)?;
+        let policy =
+            |topic: &str| self.settings.starts.get(topic).copied().unwrap_or(self.settings.start);
+        let mut begins = self.consumer.begins(partitions, &policy)?;
         self.introduce(&mut begins)?;
         self.consumer.assign(&begins)?;
         self.note_rebalance();
@@ -361,7 +367,7 @@ impl Thread {
             "partitions assigned"
         );
         for begin in begins {
-            self.commit.assigned(begin.partition, begin.offset, begin.committed.is_some());
+            self.commit.assigned(begin);
         }
         self.joined = true;
         self.subscription_at = None;
@@ -373,7 +379,10 @@ impl Thread {
         for index in 0..begins.len() {
             let Some(begin) = begins.get_mut(index) else { break };
             let mut log = PartitionLog { consumer: &self.consumer, partition: &begin.partition };
-            match self.task.assigned(&begin.partition, begin.committed, &mut log) {
+            let committed = begin
+                .committed
+                .map(|offset| Committed { offset, bookmark: begin.bookmark.clone() });
+            match self.task.assigned(&begin.partition, committed.as_ref(), &mut log) {
                 Ok(Start::Committed) => {}
                 Ok(Start::Offset(offset)) => begin.offset = offset,
                 Err(error) => {
@@ -392,30 +401,17 @@ impl Thread {
         // The new producer has none of the old one's records, delivered late or not at all.
         self.producer = self.producer.renewed()?;
         self.answer_all()?;
-        let offsets = self.commit.committed();
-        if offsets.is_empty() {
+        let mut begins = self.commit.again();
+        if begins.is_empty() {
             return Ok(());
         }
-        self.consumer.seek(&offsets)?;
-        let mut begins: Vec<Begin> = offsets
-            .into_iter()
-            .map(|(partition, offset)| Begin::again(partition, offset))
-            .collect();
         for begin in &begins {
             self.task.revoked(&begin.partition);
         }
         self.introduce(&mut begins)?;
-        let elsewhere: Vec<(TopicPartition, i64)> = begins
-            .into_iter()
-            .filter(|begin| begin.committed != Some(begin.offset))
-            .map(|begin| (begin.partition, begin.offset))
-            .collect();
-        if !elsewhere.is_empty() {
-            self.consumer.seek(&elsewhere)?;
-            for (partition, offset) in elsewhere {
-                self.commit.assigned(partition, offset, true);
-            }
-        }
+        let offsets: Vec<(TopicPartition, i64)> =
+            begins.into_iter().map(|begin| (begin.partition, begin.offset)).collect();
+        self.consumer.seek(&offsets)?;
         self.commit.settle(&self.consumer)?;
         self.health.set(State::Ready(self.commit.committed().len()));
         Ok(())

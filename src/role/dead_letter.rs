@@ -4,6 +4,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Position, Timestamp};
+use crate::kafka::{Error, OutRecord, Output};
 
 /// How much of the record is kept.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
@@ -77,10 +78,14 @@ impl DeadLetter {
         self
     }
 
-    /// The record on the topic.
-    pub fn to_json(&self) -> Vec<u8> {
-        // A struct of strings and numbers always serialises.
-        serde_json::to_vec(self).unwrap_or_default()
+    /// Writes it to the topic.
+    ///
+    /// # Errors
+    /// Whatever the output cannot do; never that the letter is too large: escapes can make 64 KiB
+    /// of payload six times as long, which is still below what a record may have.
+    pub fn send(&self, topic: &str, out: &mut dyn Output) -> Result<(), Error> {
+        let payload = serde_json::to_vec(self).map_err(Error::task)?;
+        out.send(OutRecord { topic, payload: Some(&payload), ..OutRecord::default() })
     }
 }
 

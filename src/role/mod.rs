@@ -4,3 +4,4 @@
 //! after what it wrote is acknowledged; the loop that promises this is `kafka`'s.
 
 pub mod dead_letter;
+pub mod notify;
