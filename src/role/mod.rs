@@ -4,4 +4,21 @@
 //! after what it wrote is acknowledged; the loop that promises this is `kafka`'s.
 
 pub mod dead_letter;
+pub mod deliver;
+pub mod r#match;
 pub mod notify;
+
+use crate::kafka::Record;
+use crate::mapping::RawRecord;
+
+impl<'r> From<&Record<'r>> for RawRecord<'r> {
+    fn from(record: &Record<'r>) -> Self {
+        Self {
+            position: record.position(),
+            timestamp: record.timestamp,
+            key: record.key,
+            headers: record.headers.iter().collect(),
+            payload: record.payload.unwrap_or_default(),
+        }
+    }
+}

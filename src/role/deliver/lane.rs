@@ -1,0 +1,270 @@
+//! How records travel to one destination: in batches to a sink, one by one to a notifier.
+//!
+//! A lane gathers records and starts sending; completions come back over a channel. It knows
+//! neither Kafka nor commits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+
+use super::Identify;
+use crate::delivery::{
+    Batch, BatchLimits, Destination, Notification, Notifier, Pushed, Sink, Stop, Verdict,
+};
+use crate::kafka::{Record, TopicPartition};
+
+/// Batches on their way to one sink at a time.
+const BATCHES_IN_FLIGHT: usize = 2;
+/// Notifications that wait in memory, over all partitions.
+const NOTIFICATIONS_WAITING: usize = 256;
+
+/// A record on its way: where it stands, and its bytes in case it is refused.
+#[derive(Debug)]
+pub struct Slot {
+    /// Its partition.
+    pub partition: TopicPartition,
+    /// Its offset.
+    pub offset: i64,
+    /// The original bytes.
+    pub payload: Box<[u8]>,
+}
+
+/// Records that came back.
+#[derive(Debug)]
+pub struct Finished {
+    /// The epoch in which they were sent out.
+    pub epoch: u64,
+    /// What became of each.
+    pub records: Vec<(Slot, Verdict)>,
+}
+
+/// The way to one destination.
+pub trait Lane: Send {
+    /// Takes a record. What is decided at once comes back at once.
+    fn accept(&mut self, record: &Record<'_>, slot: Slot, epoch: u64) -> Option<Finished>;
+    /// Starts whatever is due.
+    fn dispatch(&mut self, now: Instant, finished: &SyncSender<Finished>, stop: &Stop, epoch: u64);
+    /// Everything gathered is due now.
+    fn flush(&mut self);
+    /// Records that were sent out came back.
+    fn finished(&mut self, finished: &Finished);
+    /// Whether nothing more fits.
+    fn is_full(&self) -> bool;
+    /// Whether nothing is gathered or under way.
+    fn is_idle(&self) -> bool;
+    /// Forgets everything gathered and under way.
+    fn clear(&mut self);
+}
+
+/// Batches to a sink.
+pub struct SinkLane {
+    runtime: Handle,
+    destination: Arc<Destination>,
+    sink: Arc<dyn Sink>,
+    limits: BatchLimits,
+    identify: Identify,
+    open: Batch,
+    slots: Vec<Slot>,
+    ready: VecDeque<(Batch, Vec<Slot>)>,
+    in_flight: usize,
+    due_now: bool,
+}
+
+impl SinkLane {
+    /// A lane with nothing in it.
+    pub fn new(
+        runtime: Handle,
+        destination: Arc<Destination>,
+        sink: Arc<dyn Sink>,
+        limits: BatchLimits,
+        identify: Identify,
+    ) -> Self {
+        let open = Batch::new(sink.framing(), limits);
+        Self {
+            runtime,
+            destination,
+            sink,
+            limits,
+            identify,
+            open,
+            slots: Vec::new(),
+            ready: VecDeque::new(),
+            in_flight: 0,
+            due_now: false,
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            let fresh = Batch::new(self.sink.framing(), self.limits);
+            let batch = std::mem::replace(&mut self.open, fresh);
+            self.ready.push_back((batch, std::mem::take(&mut self.slots)));
+        }
+    }
+}
+
+impl Lane for SinkLane {
+    fn accept(&mut self, record: &Record<'_>, slot: Slot, epoch: u64) -> Option<Finished> {
+        let now = crate::base::clock::instant();
+        let (sink, open) = (Arc::clone(&self.sink), &mut self.open);
+        let mut pushed =
+            self.identify.forwarded(record, &mut |forwarded| open.push(&*sink, forwarded, now));
+        if pushed == Pushed::Full {
+            self.close();
+            let open = &mut self.open;
+            pushed =
+                self.identify.forwarded(record, &mut |forwarded| open.push(&*sink, forwarded, now));
+        }
+        match pushed {
+            Pushed::Added => {
+                self.slots.push(slot);
+                None
+            }
+            Pushed::Full => {
+                // An empty batch takes any record; a sink that says otherwise refuses this one.
+                let reason = "larger than a batch may be".to_owned();
+                Some(Finished { epoch, records: vec![(slot, Verdict::Rejected(reason))] })
+            }
+            Pushed::Rejected(reason) => {
+                Some(Finished { epoch, records: vec![(slot, Verdict::Rejected(reason))] })
+            }
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, finished: &SyncSender<Finished>, stop: &Stop, epoch: u64) {
+        if self.due_now || self.open.due().is_some_and(|due| due <= now) {
+            self.close();
+        }
+        while self.in_flight < BATCHES_IN_FLIGHT {
+            let Some((batch, slots)) = self.ready.pop_front() else { break };
+            self.in_flight += 1;
+            let (destination, sink) = (Arc::clone(&self.destination), Arc::clone(&self.sink));
+            let (finished, stop) = (finished.clone(), stop.clone());
+            self.runtime.spawn(async move {
+                let verdicts = destination.deliver(&*sink, &Arc::new(batch), &stop).await;
+                let records = slots.into_iter().zip(verdicts).collect();
+                tell(&finished, Finished { epoch, records });
+            });
+        }
+    }
+
+    fn flush(&mut self) {
+        self.due_now = true;
+    }
+
+    fn finished(&mut self, _finished: &Finished) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    fn is_full(&self) -> bool {
+        !self.ready.is_empty() && self.in_flight >= BATCHES_IN_FLIGHT
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.ready.is_empty() && self.open.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.open = Batch::new(self.sink.framing(), self.limits);
+        self.slots.clear();
+        self.ready.clear();
+        self.in_flight = 0;
+        self.due_now = false;
+    }
+}
+
+/// Notifications to a notifier: at most one under way per partition of the outbox, so that a resolve
+/// never overtakes its opening.
+pub struct NotifierLane {
+    runtime: Handle,
+    destination: Arc<Destination>,
+    notifier: Arc<dyn Notifier>,
+    name: String,
+    waiting: BTreeMap<TopicPartition, VecDeque<(Notification, Slot)>>,
+    busy: BTreeMap<TopicPartition, i64>,
+}
+
+impl NotifierLane {
+    /// A lane with nothing in it, for the notifications of the notifier `name`.
+    pub fn new(
+        runtime: Handle,
+        destination: Arc<Destination>,
+        notifier: Arc<dyn Notifier>,
+        name: String,
+    ) -> Self {
+        let (waiting, busy) = (BTreeMap::new(), BTreeMap::new());
+        Self { runtime, destination, notifier, name, waiting, busy }
+    }
+}
+
+impl Lane for NotifierLane {
+    fn accept(&mut self, record: &Record<'_>, slot: Slot, epoch: u64) -> Option<Finished> {
+        let verdict =
+            match serde_json::from_slice::<Notification>(record.payload.unwrap_or_default()) {
+                Ok(notification) if notification.notifier == self.name => {
+                    let queue = self.waiting.entry(slot.partition.clone()).or_default();
+                    queue.push_back((notification, slot));
+                    return None;
+                }
+                // Another notifier's.
+                Ok(_) => Verdict::Delivered,
+                Err(error) => Verdict::Rejected(format!("not a notification: {error}")),
+            };
+        Some(Finished { epoch, records: vec![(slot, verdict)] })
+    }
+
+    fn dispatch(
+        &mut self,
+        _now: Instant,
+        finished: &SyncSender<Finished>,
+        stop: &Stop,
+        epoch: u64,
+    ) {
+        for (partition, queue) in &mut self.waiting {
+            if self.busy.contains_key(partition) {
+                continue;
+            }
+            let Some((notification, slot)) = queue.pop_front() else { continue };
+            self.busy.insert(partition.clone(), slot.offset);
+            let (destination, notifier) =
+                (Arc::clone(&self.destination), Arc::clone(&self.notifier));
+            let (finished, stop) = (finished.clone(), stop.clone());
+            self.runtime.spawn(async move {
+                let verdict = destination.notify(&*notifier, &notification, &stop).await;
+                tell(&finished, Finished { epoch, records: vec![(slot, verdict)] });
+            });
+        }
+    }
+
+    fn flush(&mut self) {}
+
+    fn finished(&mut self, finished: &Finished) {
+        for (slot, _) in &finished.records {
+            if self.busy.get(&slot.partition) == Some(&slot.offset) {
+                self.busy.remove(&slot.partition);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.values().map(VecDeque::len).sum::<usize>() >= NOTIFICATIONS_WAITING
+    }
+
+    fn is_idle(&self) -> bool {
+        self.busy.is_empty() && self.waiting.values().all(VecDeque::is_empty)
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.busy.clear();
+    }
+}
+
+/// Hands a completion back. The channel has room for everything that can be under way; when nobody
+/// listens any more, nobody needs to know.
+fn tell(finished: &SyncSender<Finished>, what: Finished) {
+    let _nobody_listens = finished.try_send(what).is_err();
+}

@@ -1,0 +1,189 @@
+//! MATCH: audit records in, signals out, and about once a second a tick to every signals partition.
+//!
+//! The only role that reads a wall clock, and it writes what it read into the log. It keeps nothing:
+//! a record that cannot be used becomes a dead letter, and the stream goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dead_letter::DeadLetter;
+use crate::base::metrics::Metrics;
+use crate::base::{Clock, Timestamp};
+use crate::engine::{self, Matched, Program, Source, Tick, Ticker};
+use crate::kafka::{
+    Committed, Error, Log, OutRecord, Output, Record, Sources, Start, Task, TopicPartition,
+};
+use crate::mapping::{Mappings, RawRecord, Unusable};
+
+/// What MATCH works with; all of it fixed while it runs.
+pub struct Settings {
+    /// Who ticks: instance and worker.
+    pub worker: Arc<str>,
+    /// Turns records into events.
+    pub mappings: Arc<Mappings>,
+    /// Turns events into signals.
+    pub program: Arc<Program>,
+    /// The topic of signals.
+    pub signals: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// The topic of dead letters.
+    pub dead_letters: String,
+    /// How much later than they happen a topic's events arrive as a whole; zero unless named.
+    pub delays: BTreeMap<String, Duration>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where counts go.
+    pub metrics: Metrics,
+}
+
+/// The role's task.
+pub struct Match {
+    settings: Settings,
+    ticker: Ticker,
+    /// Topic names seen, shared by all positions.
+    topics: BTreeMap<String, Arc<str>>,
+    matched: Matched,
+}
+
+impl Match {
+    /// A task that owns nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ticker: Ticker::new(),
+            topics: BTreeMap::new(),
+            matched: Matched::default(),
+        }
+    }
+
+    fn topic(&mut self, name: &str) -> Arc<str> {
+        if let Some(topic) = self.topics.get(name) {
+            return topic.clone();
+        }
+        let topic: Arc<str> = name.into();
+        self.topics.insert(name.to_owned(), topic.clone());
+        topic
+    }
+
+    fn dead_letter(
+        &self,
+        reason: &str,
+        detail: &str,
+        raw: &RawRecord<'_>,
+        now: Timestamp,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        self.settings.metrics.dead_letters.with_label_values(&[reason]).inc();
+        DeadLetter::new(reason, detail, &raw.position, now, raw.payload)
+            .send(&self.settings.dead_letters, out)
+    }
+
+    /// Counts and sends what the event became; `self.matched` holds it.
+    fn send_signals(
+        &self,
+        raw: &RawRecord<'_>,
+        now: Timestamp,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        let metrics = &self.settings.metrics;
+        for rule in &self.matched.unkeyed {
+            metrics.unkeyed.with_label_values(&[rule.as_ref()]).inc();
+        }
+        for rule in &self.matched.cut {
+            tracing::warn!(rule = rule.as_ref(), position = %raw.position, "event has too many keys, the first are used");
+        }
+        for (partition, signals) in &self.matched.records {
+            let payload = engine::Record::Signals(signals.clone()).encode();
+            match self.send_to(*partition, &payload, out) {
+                Err(Error::TooLarge { bytes, max, .. }) => {
+                    let detail =
+                        format!("the signals of this event have {bytes} bytes, more than {max}");
+                    self.dead_letter("signals_too_big", &detail, raw, now, out)?;
+                }
+                sent => sent?,
+            }
+            for signal in &signals.signals {
+                metrics.matches.with_label_values(&[signal.rule.as_ref()]).inc();
+            }
+        }
+        Ok(())
+    }
+
+    fn send_to(&self, partition: u32, payload: &[u8], out: &mut dyn Output) -> Result<(), Error> {
+        out.send(OutRecord {
+            topic: &self.settings.signals,
+            partition: i32::try_from(partition).ok(),
+            payload: Some(payload),
+            ..OutRecord::default()
+        })
+    }
+}
+
+impl Task for Match {
+    fn assigned(
+        &mut self,
+        partition: &TopicPartition,
+        _committed: Option<&Committed>,
+        _log: &mut dyn Log,
+    ) -> Result<Start, Error> {
+        let delay = self.settings.delays.get(partition.topic.as_ref()).copied().unwrap_or_default();
+        self.ticker.add(Source::new(partition.topic.clone(), partition.partition), delay);
+        Ok(Start::Committed)
+    }
+
+    fn revoked(&mut self, partition: &TopicPartition) {
+        self.ticker.remove(&Source::new(partition.topic.clone(), partition.partition));
+    }
+
+    fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
+        let now = self.settings.clock.now();
+        let mut raw = RawRecord::from(record);
+        raw.position.topic = self.topic(record.topic);
+        let event = match self.settings.mappings.event(&raw, now) {
+            Ok(event) => event,
+            Err(Unusable { reason, detail }) => {
+                return self.dead_letter(reason.code(), &detail, &raw, now, out);
+            }
+        };
+        let metrics = &self.settings.metrics;
+        metrics.events.with_label_values(&[event.mapping.as_ref()]).inc();
+        if event.clamped {
+            metrics.clamped.with_label_values(&[event.mapping.as_ref()]).inc();
+        }
+        let source = Source::new(raw.position.topic.clone(), raw.position.partition);
+        self.ticker.observe(&source, event.time);
+        self.settings.program.signals(&event, self.settings.partitions, &mut self.matched);
+        self.send_signals(&raw, now, out)
+    }
+
+    fn pulse(&mut self, sources: &Sources, out: &mut dyn Output) -> Result<(), Error> {
+        let now = self.settings.clock.now();
+        let at_end: BTreeMap<Source, bool> = sources
+            .owned
+            .iter()
+            .map(|owned| {
+                let partition = &owned.partition;
+                (Source::new(partition.topic.clone(), partition.partition), owned.at_end())
+            })
+            .collect();
+        let times = self.ticker.report(now, |source| at_end.get(source).copied().unwrap_or(false));
+        for time in &times {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+            let behind = (now.as_millis() - time.time.as_millis()) as f64 / 1000.0;
+            let (topic, partition) =
+                (time.source.topic.as_ref(), time.source.partition.to_string());
+            self.settings.metrics.clock_lag.with_label_values(&[topic, &partition]).set(behind);
+        }
+        let subscription = sources
+            .subscription
+            .iter()
+            .map(|partition| Source::new(partition.topic.clone(), partition.partition))
+            .collect();
+        let tick = Tick { worker: self.settings.worker.clone(), sources: times, subscription };
+        let payload = engine::Record::Tick(tick).encode();
+        (0..self.settings.partitions)
+            .try_for_each(|partition| self.send_to(partition, &payload, out))
+    }
+}
