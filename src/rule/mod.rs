@@ -22,7 +22,6 @@ mod load;
 mod syntax;
 pub mod template;
 pub mod test_case;
-mod variables;
 
 pub use check::{CheckInput, CheckReport, check};
 pub use load::{RuleFile, RuleSet};

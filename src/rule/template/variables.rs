@@ -8,7 +8,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 
 use crate::event::{FieldName, Number, Scalar, Segment};
 
-use super::template::{TemplateContext, VALUES_MAX};
+use super::{TemplateContext, VALUES_MAX};
 
 /// What a missing field looks like.
 const MISSING: &str = "–";

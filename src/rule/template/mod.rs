@@ -17,7 +17,11 @@ use crate::base::Diagnostic;
 use crate::base::document::Text;
 use crate::event::{FieldName, Scalar};
 
-use super::variables::{self, shown};
+mod scan;
+mod variables;
+
+use scan::{calls_of_values, find_name, marking_lower_bounds};
+use variables::shown;
 
 /// Steps that one rendering may take.
 pub const FUEL: u64 = 20_000;
@@ -31,6 +35,8 @@ pub const TEXT_CHARS_MAX: usize = 8_192;
 pub const VALUES_MAX: usize = 16;
 
 const NAME: &str = "template";
+/// The filter that marks a number as a lower bound.
+const AT_LEAST: &str = "_at_least";
 
 /// A template that parses.
 #[derive(Clone)]
@@ -99,6 +105,12 @@ impl Template {
             .get_template(NAME)
             .map(|template| template.undeclared_variables(true).into_iter().collect())
             .unwrap_or_default();
+        // The author's own text was compiled for its mistakes; this one is rendered.
+        if let Err(error) =
+            environment.add_template_owned(NAME, marking_lower_bounds(source, AT_LEAST))
+        {
+            return report(0..source.len(), explain(&error));
+        }
         let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
         let mut used = Vec::new();
         for name in &undeclared {
@@ -207,6 +219,12 @@ fn environment() -> Environment<'static> {
     environment.add_filter("join", |value: &Value, separator: Option<&str>| {
         shown(value, separator.unwrap_or_default())
     });
+    environment.add_filter(AT_LEAST, |state: &minijinja::State<'_, '_>, value: &Value| {
+        let alert = state.lookup("alert").unwrap_or_default();
+        let approximate = alert.get_attr("approximate").is_ok_and(|flag| flag.is_true());
+        let sign = if approximate && !value.is_undefined() { "≥" } else { "" };
+        format!("{sign}{}", shown(value, ", "))
+    });
     environment.set_formatter(|out, _state, value| {
         out.write_str(&shown(value, ", ")).map_err(minijinja::Error::from)
     });
@@ -256,43 +274,6 @@ fn cut(text: String, chars_max: usize) -> String {
     }
 }
 
-/// Where `name` stands as a whole name.
-fn find_name(source: &str, name: &str) -> Option<Range<usize>> {
-    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'' | '"');
-    source.match_indices(name).find_map(|(at, _)| {
-        let end = at + name.len();
-        let before = source.get(..at)?.chars().next_back();
-        let after = source.get(end..)?.chars().next();
-        let whole = !before.is_some_and(part)
-            && !after.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '\'' | '"'));
-        whole.then_some(at..end)
-    })
-}
-
-/// The calls of `values(`: where, and where the quoted argument's inside is, if there is just one.
-fn calls_of_values(source: &str) -> Vec<(Range<usize>, Option<Range<usize>>)> {
-    let mut calls = Vec::new();
-    for (at, _) in source.match_indices("values") {
-        let before = source.get(..at).and_then(|s| s.chars().next_back());
-        if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) {
-            continue;
-        }
-        let after = source.get(at + "values".len()..).unwrap_or_default();
-        let Some(inside) = after.trim_start().strip_prefix('(') else { continue };
-        let inside_at = source.len() - inside.len();
-        let literal = inside.trim_start();
-        let literal_at = source.len() - literal.len();
-        let argument = literal.chars().next().filter(|c| matches!(c, '\'' | '"')).and_then(|q| {
-            let body = literal.get(1..)?;
-            let end = body.find(q)?;
-            let closed = body.get(end + 1..)?.trim_start().starts_with(')');
-            closed.then_some(literal_at + 1..literal_at + 1 + end)
-        });
-        calls.push((at..inside_at, argument));
-    }
-    calls
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +316,17 @@ mod tests {
         check("{{ user.name | join(', ') }}", &expect!["mallory"]);
         check("{{ labels.team }} {{ labels.team.lead }}", &expect!["core ann"]);
         check("{% if alert.count > 4 %}many{% else %}few{% endif %}", &expect!["many"]);
+    }
+
+    #[test]
+    fn a_number_that_is_only_a_lower_bound_says_so() {
+        let text = "{{ alert.count }} and {{- alert.value -}} , {% if alert.count > 4 %}many{% endif %} {{ alert.count + 1 }}";
+        let template = Template::line(&Text::bare(text)).unwrap();
+        let mut context = context();
+        assert_eq!(template.render(&context, ""), "5 and–, many 6");
+        let approximate = FieldName::parse("alert.approximate").unwrap();
+        context.fields.insert(approximate, vec![Scalar::Bool(true)]);
+        assert_eq!(template.render(&context, ""), "≥5 and–, many 6");
     }
 
     #[test]
