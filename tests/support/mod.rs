@@ -1,5 +1,6 @@
 //! What the tests need of the world: a real Apache Kafka ([`kafka`], [`broker::Broker`]), an
-//! independent client ([`kcat`]), names that no other test uses, and patience with a bound.
+//! independent client ([`kcat`]), a mail server ([`python`]), names that no other test uses, and
+//! patience with a bound.
 //!
 //! `HARK_TEST_KAFKA=host:port` uses a running cluster in place of one started here, except in tests
 //! that kill their broker. What is missing on the machine is a failure that says what to install;
@@ -18,6 +19,7 @@
 pub mod broker;
 pub mod java;
 pub mod kcat;
+pub mod python;
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
