@@ -109,6 +109,16 @@ impl FieldName {
         Self { segments, pattern: false }
     }
 
+    /// A pattern of any text (a topic's name, say) in which `*` stands for anything.
+    pub fn wildcard(text: &str) -> Self {
+        Self { segments: vec![Segment::Key(text.into())], pattern: true }
+    }
+
+    /// A name from segments as they are.
+    pub(super) fn from_segments(segments: &[Segment], pattern: bool) -> Self {
+        Self { segments: segments.to_vec(), pattern }
+    }
+
     /// All segments.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

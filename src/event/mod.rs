@@ -6,9 +6,11 @@
 pub mod decode;
 pub mod field;
 pub mod layout;
+mod plan;
 mod record;
 pub mod schema;
 pub mod value;
+mod visit;
 
 pub use field::{FieldName, Segment};
 pub use layout::{FieldId, Layout, Wanted};

@@ -70,6 +70,13 @@ impl Event {
         self.slots.get_mut(field.index())
     }
 
+    /// Adds values to a field.
+    pub fn extend(&mut self, field: FieldId, values: impl IntoIterator<Item = Scalar>) {
+        for value in values {
+            self.push(field, value);
+        }
+    }
+
     /// Adds a value to a field.
     pub fn push(&mut self, field: FieldId, value: Scalar) {
         if let Some(Slot::Values(values)) = self.slot_mut(field) {

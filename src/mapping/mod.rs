@@ -5,18 +5,31 @@
 //! [`Mappings`] are all of them, compiled against the layout of what rules and sinks read: a field
 //! that nobody reads is not computed. Above `query`, because mappings use queries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::base::diagnostic::SourceText;
-use crate::base::{Diagnostics, Position, Timestamp};
-use crate::event::decode::Limits;
-use crate::event::{Event, FieldName, Layout, Scalar};
+use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
+use crate::event::decode::{Decoder, Limits, Malformed};
+use crate::event::{Event, FieldName, Layout, Wanted};
 use crate::query::Sets;
 
+mod edits;
+mod kafka;
+mod program;
+mod select;
+mod syntax;
 mod table;
+mod time;
 
-pub use table::{Table, Tables};
+pub use edits::Edits;
+pub use table::{ROWS_MAX, Table, Tables};
+
+use program::{Program, With};
+use select::Selector;
 
 /// A record as Kafka gave it.
 #[derive(Debug, Clone)]
@@ -91,6 +104,28 @@ pub struct Unusable {
     pub detail: String,
 }
 
+/// Characters of [`Unusable::detail`] at most.
+const DETAIL_MAX: usize = 300;
+
+impl Unusable {
+    fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
+        Self { reason, detail: detail.as_ref().chars().take(DETAIL_MAX).collect() }
+    }
+}
+
+impl From<Malformed> for Unusable {
+    fn from(malformed: Malformed) -> Self {
+        let reason = match malformed {
+            Malformed::NotJson(_) => Reason::NotJson,
+            Malformed::NotUtf8(_) => Reason::NotUtf8,
+            Malformed::TooDeep(_) => Reason::TooDeep,
+            Malformed::TooBig(_) => Reason::TooBig,
+            Malformed::DuplicateKey(_) => Reason::DuplicateKey,
+        };
+        Self::new(reason, malformed.to_string())
+    }
+}
+
 /// The bounds of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -106,22 +141,18 @@ impl Default for Options {
     }
 }
 
-/// What an inline test changes of a sample on its way to an event.
-#[derive(Debug, Clone, Default)]
-pub struct Edits {
-    /// Stands in place of every time that record and Kafka give.
-    pub time: Option<Timestamp>,
-    /// Values of common fields, put in after every case, before tables and `[[classify]]`; none
-    /// = the field is missing. (`raw.*` is changed in the payload itself.)
-    pub set: Vec<(FieldName, Vec<Scalar>)>,
-    /// Tables that stand before those of the config.
-    pub tables: Tables,
-}
-
 /// All mappings, ready to run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mappings {
-    names: Vec<String>,
+    programs: Vec<Program>,
+    selector: Selector,
+    fills: BTreeSet<FieldName>,
+    /// Some product writes the common fields itself, so any of them may be there.
+    fills_any: bool,
+    aliases: BTreeMap<String, FieldName>,
+    layout: Layout,
+    /// Reads the `raw.…` fields of [`Mappings::of_fields`].
+    decoder: Decoder,
 }
 
 impl Mappings {
@@ -129,48 +160,150 @@ impl Mappings {
     /// everything that rules and sinks want by now: fields outside of it are not computed. Every
     /// source that has something to say comes back with it; one with errors is left out.
     pub fn load(
-        _sources: &[SourceText],
-        _tables: &Tables,
-        _layout: &Layout,
-        _sets: &Sets,
-        _options: Options,
+        sources: &[SourceText],
+        tables: &Tables,
+        layout: &Layout,
+        sets: &Sets,
+        options: Options,
     ) -> (Self, Vec<(SourceText, Diagnostics)>) {
-        (Self::default(), Vec::new())
+        let mut all = Self {
+            programs: Vec::new(),
+            selector: Selector::default(),
+            fills: syntax::ALWAYS.map(|name| FieldName::from_keys([name])).into(),
+            fills_any: false,
+            aliases: BTreeMap::new(),
+            layout: layout.clone(),
+            decoder: Decoder::new(layout, &[], options.limits),
+        };
+        let with = With { layout, sets, tables, options };
+        let mut reported = Vec::new();
+        for source in sources {
+            let mut found = Diagnostics::new();
+            all.add(source, with, &mut found);
+            if !found.is_empty() {
+                reported.push((source.clone(), found));
+            }
+        }
+        (all, reported)
+    }
+
+    fn add(&mut self, source: &SourceText, with: With<'_>, found: &mut Diagnostics) {
+        let Some(mapping) = syntax::read(source, found) else { return };
+        if self.names().any(|name| name == mapping.name) {
+            let message = format!("there is another mapping `{}`", mapping.name);
+            found.push(Diagnostic::of_file("duplicate-mapping", message));
+            return;
+        }
+        let program = Program::new(&mapping, with, found);
+        for (alias, field) in &mapping.search {
+            let first = self.aliases.entry(alias.value.clone()).or_insert_with(|| field.clone());
+            if first != field {
+                let message = format!("`{}` stands for `{first}` in another mapping", alias.value);
+                let warning = Diagnostic::warning("duplicate-alias", alias.span.clone(), message);
+                found.push(warning.help("the first one, by file name, wins"));
+            }
+        }
+        if found.has_errors() {
+            return;
+        }
+        let number = self.programs.len();
+        self.selector.add(number, &mapping, with.sets, with.options.limits, found);
+        if !found.has_errors() {
+            self.fills_any |= mapping.common;
+            self.fills.extend(mapping.fills());
+            self.programs.push(program);
+        }
     }
 
     /// Their names, in order: the labels of metrics, and the values of `event.dataset`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.programs.iter().map(|program| &**program.name())
     }
 
     /// Whether some mapping can fill a field; one that none fills is worth a warning in a rule.
-    pub fn fills(&self, _field: &FieldName) -> bool {
-        false
+    pub fn fills(&self, field: &FieldName) -> bool {
+        self.fills_any || self.fills.contains(field)
     }
 
     /// People's own words for fields in console and command line (`[search]`).
-    pub fn aliases(&self) -> BTreeMap<String, FieldName> {
-        BTreeMap::new()
+    pub fn aliases(&self) -> &BTreeMap<String, FieldName> {
+        &self.aliases
     }
 
     /// The event that a record is. `now` is MATCH's clock: a time too far ahead of it is clamped.
     pub fn event(&self, record: &RawRecord<'_>, now: Timestamp) -> Result<Event, Unusable> {
-        self.edited(None, record, now, &Edits::default())
+        let name = |number: usize| self.names().nth(number).unwrap_or_default().to_owned();
+        let number = self.selector.select(record, name)?;
+        match self.programs.get(number) {
+            Some(program) => program.run(record, now, &Edits::default()),
+            None => Err(Unusable::new(Reason::NoMapping, "")),
+        }
     }
 
-    /// The same for inline tests: through the mapping of that name (a sample's folder) wherever the
-    /// record stands, with fields changed on the way.
-    pub fn edited(
+    /// The event of a sample in an inline test: through the mapping of that name wherever the
+    /// record stands, with changes on the way.
+    pub fn sample(
         &self,
-        mapping: Option<&str>,
+        mapping: &str,
         record: &RawRecord<'_>,
-        _now: Timestamp,
-        _edits: &Edits,
+        now: Timestamp,
+        edits: &Edits,
     ) -> Result<Event, Unusable> {
-        let detail = match mapping {
-            Some(name) => format!("there is no mapping `{name}`"),
-            None => format!("no mapping takes records of topic `{}`", record.position.topic),
-        };
-        Err(Unusable { reason: Reason::NoMapping, detail })
+        if let Some(program) = self.programs.iter().find(|p| **p.name() == *mapping) {
+            return program.run(record, now, edits);
+        }
+        Err(Unusable::new(Reason::NoMapping, format!("there is no mapping `{mapping}`")))
+    }
+
+    /// The event of an inline test that gives its fields itself, through no mapping at all.
+    pub fn of_fields(
+        &self,
+        fields: &BTreeMap<FieldName, Value>,
+        position: Position,
+        time: Timestamp,
+    ) -> Result<Event, Unusable> {
+        let text = |name: &str| fields.get(&FieldName::from_keys([name])).and_then(Value::as_str);
+        let dataset: Arc<str> = text("event.dataset").unwrap_or_default().into();
+        let mut event = Event::empty(&self.layout, position, time, dataset);
+        let mut record = Value::Object(Map::new());
+        for (field, value) in fields {
+            if let Some(path) = field.raw_path() {
+                edits::put(&mut record, path, value.clone());
+            }
+        }
+        self.decoder.decode(record.to_string().as_bytes(), &mut event)?;
+        let own = [
+            (FieldName::from_keys(["@timestamp"]), Value::from(time.to_string())),
+            (FieldName::from_keys(["event.id"]), event.position.to_string().into()),
+            (FieldName::from_keys(["event.kind"]), "event".into()),
+        ];
+        let own = own.iter().filter(|(field, _)| !fields.contains_key(field));
+        let given = fields.iter().filter(|(field, _)| field.raw_path().is_none());
+        for (field, value) in given.chain(own.map(|(field, value)| (field, value))) {
+            let values = edits::scalars(value);
+            for (slot, wanted) in self.layout.iter() {
+                let takes = match wanted {
+                    Wanted::Values(name) if name.is_pattern() => name.matches(&field.dotted()),
+                    Wanted::Values(name) => name == field,
+                    Wanted::AnyText => fields.contains_key(field),
+                    Wanted::Elements(_) => false,
+                };
+                let text_only = *wanted == Wanted::AnyText;
+                let values = values.iter().filter(|v| !text_only || v.as_text().is_some());
+                if takes {
+                    event.extend(slot, values.cloned());
+                }
+            }
+        }
+        Ok(event)
     }
 }
+
+impl Default for Mappings {
+    fn default() -> Self {
+        Self::load(&[], &Tables::new(), &Layout::new(), &Sets::default(), Options::default()).0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,468 @@
+//! A mapping file as it is written, checked into a [`Mapping`] that has no mistakes but those that
+//! need the lists and schedules. Every mistake is reported, each with its place.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+
+use crate::base::diagnostic::SourceText;
+use crate::base::document::{Document, Item, Spanned, Table, Text};
+use crate::base::{Diagnostic, Diagnostics, suggest};
+use crate::event::schema::{self, Kind};
+use crate::event::{FieldName, Layout, Scalar, Wanted};
+use crate::query::{Query, Sets};
+
+use super::time::{FORMATS, Format};
+
+/// Fields that every event has, whatever its mapping says.
+pub(super) const ALWAYS: [&str; 4] = ["@timestamp", "event.id", "event.kind", "event.dataset"];
+
+/// Bytes that a regex may take compiled.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// A mapping file without mistakes.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    pub(super) name: String,
+    /// Topics whose records are this product's; `*` stands for anything.
+    pub(super) topics: Vec<String>,
+    /// What says of a record of any other topic that it is this product's.
+    pub(super) detect: Option<Condition>,
+    /// The record is in the common fields already: what `[fields]` does not name is taken as it is.
+    pub(super) common: bool,
+    pub(super) json: Vec<FieldName>,
+    pub(super) null: Vec<String>,
+    pub(super) time: Vec<Format>,
+    pub(super) fields: Vec<(FieldName, Source)>,
+    pub(super) cases: Vec<Case>,
+    pub(super) classes: Vec<Class>,
+    pub(super) search: Vec<(Spanned<String>, FieldName)>,
+}
+
+/// A query with its place in the file.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) text: Text,
+    pub(super) query: Query,
+}
+
+/// Where a field's values come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Nowhere: the field is missing.
+    Nothing,
+    /// The same for every record.
+    Value(Vec<Scalar>),
+    /// The first path that has a value.
+    Path { paths: Vec<FieldName>, regex: Option<Regex>, letters: Letters },
+    /// A table's column, in the row that another field names.
+    Lookup { table: Text, by: FieldName, column: String },
+}
+
+/// What becomes of a text's letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Letters {
+    #[default]
+    AsTheyAre,
+    Lower,
+    Upper,
+}
+
+/// One `[[case]]`.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) when: Condition,
+    pub(super) fields: Vec<(FieldName, Source)>,
+}
+
+/// One `[[classify]]`.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) when: Condition,
+    pub(super) set: Vec<(FieldName, Vec<Scalar>)>,
+}
+
+impl Mapping {
+    /// The fields it can fill, those of every event left out.
+    pub(super) fn fills(&self) -> BTreeSet<FieldName> {
+        let of_cases = self.cases.iter().flat_map(|case| &case.fields);
+        let mapped = self.fields.iter().chain(of_cases);
+        let mapped = mapped.filter(|(_, source)| !matches!(source, Source::Nothing));
+        let set = self.classes.iter().flat_map(|class| &class.set);
+        mapped.map(|(f, _)| f.clone()).chain(set.map(|(f, _)| f.clone())).collect()
+    }
+}
+
+/// Reads a file; `None` when it has errors.
+pub(super) fn read(source: &SourceText, found: &mut Diagnostics) -> Option<Mapping> {
+    let stem = source.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let document = Document::parse(&source.text);
+    let mut root = document.root(found);
+    let topics = root.texts("topics", found).unwrap_or_default();
+    let detect = root.text("detect", found).and_then(|text| condition(text, found));
+    if let Some(detect) = &detect {
+        reads_the_record_only(detect, found);
+    }
+    if topics.is_empty() && detect.is_none() && !root.has("detect") {
+        found.push(Diagnostic {
+            span: None,
+            ..Diagnostic::warning(
+                "no-records",
+                0..0,
+                "neither `topics` nor `detect`: no record comes to this mapping",
+            )
+        });
+    }
+    let common = root.boolean("common", found).unwrap_or(false);
+    let json = root.texts("json", found).unwrap_or_default();
+    let json = json.iter().filter_map(|text| path(text, found)).collect();
+    let null = root.texts("null", found).unwrap_or_default();
+    let null = null.into_iter().map(|text| text.value).collect();
+    let time = root.texts("time", found);
+    let time = time.map_or_else(|| vec![Format::Rfc3339], |names| formats(&names, found));
+    let fields = match root.table("fields", found) {
+        Some(table) => fields(&table, true, found),
+        None => Vec::new(),
+    };
+    if fields.is_empty() && !common && !root.has("fields") {
+        found.push(Diagnostic::of_file("missing-key", "missing table `[fields]`"));
+    }
+    let mut cases = Vec::new();
+    for mut table in root.tables("case", found) {
+        let when = table.required_text("when", found).and_then(|text| condition(text, found));
+        table.require("fields", found);
+        let given = table.table("fields", found);
+        let fields = given.map(|given| self::fields(&given, false, found)).unwrap_or_default();
+        table.finish(found);
+        cases.extend(when.map(|when| Case { when, fields }));
+    }
+    let mut classes = Vec::new();
+    for mut table in root.tables("classify", found) {
+        let when = table.required_text("when", found).and_then(|text| condition(text, found));
+        table.require("set", found);
+        let given = table.table("set", found);
+        let set = given.map(|given| set(&given, found)).unwrap_or_default();
+        table.finish(found);
+        classes.extend(when.map(|when| Class { when, set }));
+    }
+    let search = root.table("search", found).map(|t| aliases(&t, found)).unwrap_or_default();
+    root.finish_with(found, |key| {
+        (key == "table" || key == "tables")
+            .then(|| "tables are declared in the configuration, `[tables.NAME]`".to_owned())
+    });
+    let mapping = Mapping {
+        name: stem.to_owned(),
+        topics: topics.into_iter().map(|topic| topic.value).collect(),
+        detect,
+        common,
+        json,
+        null,
+        time,
+        fields,
+        cases,
+        classes,
+        search,
+    };
+    check_conditions(&mapping, found);
+    (!found.has_errors()).then_some(mapping)
+}
+
+/// A query; its mistakes get their places in the file.
+fn condition(text: Text, found: &mut Diagnostics) -> Option<Condition> {
+    match Query::parse(&text.value) {
+        Ok(query) => Some(Condition { text, query }),
+        Err(mistakes) => {
+            let place = |mistake: Diagnostic| mistake.moved(|span| text.locate(span));
+            found.extend(mistakes.into_iter().map(place));
+            None
+        }
+    }
+}
+
+/// The fields that a query reads.
+fn fields_of(condition: &Condition) -> Vec<FieldName> {
+    // A layout of its own holds what this query asks for. Unknown lists are reported later, when
+    // the mapping is compiled with all of them.
+    let mut layout = Layout::new();
+    let _reported_later = condition.query.compile(&mut layout, &Sets::default());
+    let names = layout.iter().filter_map(|(_, wanted)| match wanted {
+        Wanted::Values(name) | Wanted::Elements(name) => Some(name.clone()),
+        Wanted::AnyText => None,
+    });
+    names.collect()
+}
+
+fn place_of(condition: &Condition, field: &FieldName) -> std::ops::Range<usize> {
+    let name = field.to_string();
+    let at = condition.text.value.find(&name);
+    condition.text.locate(at.map_or(0..condition.text.value.len(), |at| at..at + name.len()))
+}
+
+fn reads_the_record_only(detect: &Condition, found: &mut Diagnostics) {
+    for field in fields_of(detect).iter().filter(|field| field.is_common()) {
+        found.push(
+            Diagnostic::error(
+                "not-available",
+                place_of(detect, field),
+                format!("`{field}` is not known yet when a record is told apart"),
+            )
+            .help("use `raw.…`, `kafka.topic` or `kafka.headers.…`"),
+        );
+    }
+}
+
+/// Unknown fields are errors; fields that this mapping never fills are worth a warning.
+fn check_conditions(mapping: &Mapping, found: &mut Diagnostics) {
+    let fills = mapping.fills();
+    let cases = mapping.cases.iter().map(|case| &case.when);
+    let conditions = cases.chain(mapping.classes.iter().map(|class| &class.when));
+    for condition in conditions {
+        for field in fields_of(condition) {
+            let span = || place_of(condition, &field);
+            if !schema::is_valid(&field) {
+                found.push(unknown(&field.dotted(), span()));
+            } else if field.is_common()
+                && !field.is_pattern()
+                && !mapping.common
+                && !fills.contains(&field)
+                && !ALWAYS.contains(&field.dotted().as_str())
+            {
+                let message = format!("this mapping never fills `{field}`");
+                found.push(Diagnostic::warning("unfilled-field", span(), message));
+            }
+        }
+    }
+}
+
+fn unknown(name: &str, span: std::ops::Range<usize>) -> Diagnostic {
+    let mistake = Diagnostic::error("unknown-field", span, format!("unknown field `{name}`"));
+    match schema::nearest(name) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+        None => mistake.help("what has no common name goes to `labels.…`"),
+    }
+}
+
+/// A path into the record, as the name `raw.…`.
+fn path(text: &Text, found: &mut Diagnostics) -> Option<FieldName> {
+    let problem = match FieldName::parse(&format!("raw.{}", text.value)) {
+        Ok(name) if !name.is_pattern() => return Some(name),
+        Ok(_) => format!("expected one path, found the pattern `{}`", text.value),
+        Err(_) => format!("expected a path such as `details.ip`, found `{}`", text.value),
+    };
+    found.push(Diagnostic::error("bad-path", text.span.clone(), problem));
+    None
+}
+
+fn formats(names: &[Text], found: &mut Diagnostics) -> Vec<Format> {
+    let mut formats = Vec::new();
+    for name in names {
+        let Some((_, format)) = FORMATS.iter().find(|(own, _)| *own == name.value) else {
+            let known: Vec<_> = FORMATS.iter().map(|(name, _)| *name).collect();
+            let message = format!("expected one of {}, found `{}`", known.join(", "), name.value);
+            found.push(Diagnostic::error("bad-time-format", name.span.clone(), message));
+            continue;
+        };
+        let epoch = |format: &Format| matches!(format, Format::Epoch(_));
+        if epoch(format) && formats.iter().any(epoch) {
+            found.push(Diagnostic::error(
+                "bad-time-format",
+                name.span.clone(),
+                "a number cannot be told apart in two units: expected one of `epoch_…`",
+            ));
+        }
+        formats.push(*format);
+    }
+    formats
+}
+
+/// The keys of a source table; any other table is a field name in parts.
+const SOURCE_KEYS: [&str; 8] =
+    ["value", "path", "regex", "lower", "upper", "table", "by", "column"];
+
+/// `[fields]` of the file or of a case.
+fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(FieldName, Source)> {
+    let mut fields = Vec::new();
+    each_field(table, "", found, &mut |name, item, found| {
+        if let Some(source) = source(item, lookups, found) {
+            fields.push((name, source));
+        }
+    });
+    fields
+}
+
+/// `set` of a class.
+fn set(table: &Table<'_>, found: &mut Diagnostics) -> Vec<(FieldName, Vec<Scalar>)> {
+    let mut fields = Vec::new();
+    each_field(table, "", found, &mut |name, item, found| {
+        fields.extend(scalars(item, found).map(|values| (name, values)));
+    });
+    fields
+}
+
+/// Every common field that a table names; `user.name = …` and `"user.name" = …` mean the same.
+fn each_field<'d>(
+    table: &Table<'d>,
+    above: &str,
+    found: &mut Diagnostics,
+    take: &mut impl FnMut(FieldName, &Item<'d>, &mut Diagnostics),
+) {
+    let mut seen = BTreeSet::new();
+    for key in table.keys() {
+        let Some(item) = table.any(&key.value) else { continue };
+        let dotted = format!("{above}{}", key.value);
+        let spec = schema::find(&dotted);
+        let is_source = spec.is_some_and(|spec| spec.kind != Kind::Object || spec.name != dotted);
+        if item.is_table() && !is_source {
+            if let Some(below) = item.table(found) {
+                each_field(&below, &format!("{dotted}."), found, take);
+            }
+            continue;
+        }
+        let name = match FieldName::parse(&dotted) {
+            Ok(name) => name,
+            Err(message) => {
+                found.push(Diagnostic::error("bad-field", key.span, message));
+                continue;
+            }
+        };
+        if !name.is_common() || name.is_pattern() {
+            let message = format!("expected a common field, found `{name}`");
+            found.push(Diagnostic::error("bad-field", key.span, message));
+        } else if spec.is_none() {
+            found.push(unknown(&dotted, key.span));
+        } else if !seen.insert(name.clone()) {
+            let message = format!("the field `{name}` is given twice");
+            found.push(Diagnostic::error("duplicate-field", key.span, message));
+        } else {
+            take(name, &item, found);
+        }
+    }
+}
+
+fn source(item: &Item<'_>, lookups: bool, found: &mut Diagnostics) -> Option<Source> {
+    if item.is_text() || item.is_array() {
+        return paths(item, found).map(|paths| plain(paths, None, Letters::AsTheyAre));
+    }
+    if !item.is_table() {
+        item.wrong_type("a path, a list of paths or a table such as { value = \"x\" }", found);
+        return None;
+    }
+    let mut table = item.table(found)?;
+    table.allow(&SOURCE_KEYS);
+    let source = if table.has("value") {
+        only(&table, &["value"], found);
+        scalars(&table.any("value")?, found).map(Source::Value)
+    } else if table.has("table") {
+        only(&table, &["table", "by", "column"], found);
+        lookup(&mut table, lookups, found)
+    } else if let Some(given) = table.any("path") {
+        only(&table, &["path", "regex", "lower", "upper"], found);
+        let paths = paths(&given, found);
+        let regex = table.text("regex", found);
+        let (has_regex, regex) =
+            (regex.is_some(), regex.and_then(|text| self::regex(&text, found)));
+        let lower = table.boolean("lower", found).unwrap_or(false);
+        let upper = table.boolean("upper", found).unwrap_or(false);
+        let letters = match (lower, upper) {
+            (true, _) => Letters::Lower,
+            (false, true) => Letters::Upper,
+            (false, false) => Letters::AsTheyAre,
+        };
+        (regex.is_some() == has_regex).then_some(())?;
+        paths.map(|paths| plain(paths, regex, letters))
+    } else {
+        found.push(Diagnostic::error(
+            "bad-source",
+            table.span(),
+            "expected `path`, `value` or `table`, found none of them",
+        ));
+        None
+    };
+    table.finish(found);
+    source
+}
+
+fn plain(paths: Vec<FieldName>, regex: Option<Regex>, letters: Letters) -> Source {
+    if paths.is_empty() { Source::Nothing } else { Source::Path { paths, regex, letters } }
+}
+
+/// Reports keys that do not go with the kind of source.
+fn only(table: &Table<'_>, keys: &[&str], found: &mut Diagnostics) {
+    for key in table.keys() {
+        let known = SOURCE_KEYS.contains(&key.value.as_str());
+        if known && !keys.contains(&key.value.as_str()) {
+            let message =
+                format!("`{}` does not go with `{}`", key.value, keys.first().unwrap_or(&""));
+            found.push(Diagnostic::error("bad-source", key.span, message));
+        }
+    }
+}
+
+/// One path or several; the empty path is none.
+fn paths(item: &Item<'_>, found: &mut Diagnostics) -> Option<Vec<FieldName>> {
+    let texts: Vec<Text> = if item.is_array() {
+        item.array(found)?.iter().filter_map(|item| item.text(found)).collect()
+    } else {
+        item.text(found).into_iter().filter(|text| !text.value.is_empty()).collect()
+    };
+    Some(texts.iter().filter_map(|text| path(text, found)).collect())
+}
+
+fn regex(text: &Text, found: &mut Diagnostics) -> Option<Regex> {
+    let regex = regex::RegexBuilder::new(&text.value).size_limit(REGEX_BYTES_MAX).build();
+    regex
+        .map_err(|error| {
+            let message = error.to_string();
+            let line = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            found.push(Diagnostic::error("bad-regex", text.span.clone(), line.to_owned()));
+        })
+        .ok()
+}
+
+fn lookup(table: &mut Table<'_>, allowed: bool, found: &mut Diagnostics) -> Option<Source> {
+    if !allowed {
+        found.push(Diagnostic::error(
+            "bad-source",
+            table.span(),
+            "tables are looked up after every case: expected this in the file's own `[fields]`",
+        ));
+    }
+    let name = table.required_text("table", found);
+    let by = table.required_text("by", found)?;
+    let column = table.required_text("column", found);
+    let Some(by_name) = FieldName::parse(&by.value).ok().filter(schema::is_valid) else {
+        found.push(unknown(&by.value, by.span));
+        return None;
+    };
+    Some(Source::Lookup { table: name?, by: by_name, column: column?.value })
+}
+
+/// One value or a list of them; tables are no values.
+fn scalars(item: &Item<'_>, found: &mut Diagnostics) -> Option<Vec<Scalar>> {
+    let items = if item.is_array() { item.array(found)? } else { vec![item.clone()] };
+    let values = items.iter().map(|item| {
+        let value = Scalar::from_json(&item.json());
+        if value.is_none() {
+            item.wrong_type("a plain value", found);
+        }
+        value
+    });
+    values.collect()
+}
+
+fn aliases(table: &Table<'_>, found: &mut Diagnostics) -> Vec<(Spanned<String>, FieldName)> {
+    let mut aliases = Vec::new();
+    for key in table.keys() {
+        let Some(text) = table.any(&key.value).and_then(|item| item.text(found)) else { continue };
+        match FieldName::parse(&text.value).ok().filter(schema::is_valid) {
+            Some(field) => aliases.push((key, field)),
+            None => found.push(unknown(&text.value, text.span)),
+        }
+    }
+    aliases
+}
+
+/// The nearest of some names, as the end of a message.
+pub(super) fn hint<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    suggest::nearest(name, names).map(|near| format!("did you mean `{near}`?"))
+}
