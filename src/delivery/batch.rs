@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::Outcome;
 use crate::base::document::Table;
-use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp};
+use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, clock};
 
 /// What a forwarded record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +115,17 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// How records stand together in a request.
     fn framing(&self) -> Framing;
 
-    /// Appends one record to `out`; an error is the reason why the sink cannot take it.
-    fn encode(&self, record: &Forwarded<'_>, out: &mut Vec<u8>) -> Result<(), String>;
+    /// Appends one record to `out`; an error is the reason why the sink cannot take it. `now` is for
+    /// receivers that refuse what is too old.
+    fn encode(
+        &self,
+        record: &Forwarded<'_>,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String>;
 
-    /// Tries once to send `records` records. `body` is complete and gzipped.
-    fn send(&self, body: Vec<u8>, records: usize) -> BoxFuture<'_, Outcome>;
+    /// Tries once to send a body: framed records, gzipped.
+    fn send(&self, body: Vec<u8>) -> BoxFuture<'_, Outcome>;
 }
 
 /// What became of a record offered to a [`Batch`].
@@ -153,7 +159,7 @@ impl Batch {
     }
 
     /// Offers a record. One that alone is larger than a batch may be travels alone.
-    pub fn push(&mut self, sink: &dyn Sink, record: &Forwarded<'_>, now: Instant) -> Pushed {
+    pub fn push(&mut self, sink: &dyn Sink, record: &Forwarded<'_>, now: Timestamp) -> Pushed {
         if self.records.len() >= self.limits.records {
             return Pushed::Full;
         }
@@ -162,7 +168,7 @@ impl Batch {
             self.bytes.extend_from_slice(self.framing.between);
         }
         let start = self.bytes.len();
-        if let Err(reason) = sink.encode(record, &mut self.bytes) {
+        if let Err(reason) = sink.encode(record, now, &mut self.bytes) {
             self.bytes.truncate(before);
             return Pushed::Rejected(reason);
         }
@@ -172,7 +178,7 @@ impl Batch {
             return Pushed::Full;
         }
         self.records.push(start..self.bytes.len());
-        self.opened.get_or_insert(now);
+        self.opened.get_or_insert_with(clock::instant);
         Pushed::Added
     }
 

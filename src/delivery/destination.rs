@@ -23,11 +23,15 @@ use super::batch::{Batch, Sink};
 use super::notification::{Notification, Notifier};
 use super::{Outcome, Stop};
 use crate::base::metrics::Metrics;
-use crate::base::{Clock, Timestamp};
+use crate::base::{Clock, Timestamp, duration};
 
 /// How long an attempt that is under way may go on after stop was said: cutting it off would leave
 /// open whether the other side has the records, and they would be sent again.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// A part that fails for this fraction of `give_up` is halved and goes behind the others: one
+/// record in it may be what they stumble over, and the rest need not wait for it.
+const HALVED_AFTER: u32 = 8;
 
 /// What finally became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +95,11 @@ pub struct Destination {
 struct Part {
     range: Range<usize>,
     backoff: Backoff,
-    /// When it first failed with no end of failures since.
+    /// Its first failure.
     failing_since: Option<Timestamp>,
+    /// Its first failure when something else had got through since it failed: from then on it is
+    /// this part that fails, not the destination.
+    passed_since: Option<Timestamp>,
 }
 
 impl fmt::Debug for Destination {
@@ -149,10 +156,9 @@ impl Destination {
         let send = |range: Range<usize>| -> BoxFuture<'_, Outcome> {
             let batch = Arc::clone(batch);
             Box::pin(async move {
-                let records = range.len();
                 // Compressing a megabyte takes some ten milliseconds: not on a thread that others wait for.
                 match tokio::task::spawn_blocking(move || gzip(&batch.body(&range))).await {
-                    Ok(Ok(body)) => sink.send(body, records).await,
+                    Ok(Ok(body)) => sink.send(body).await,
                     Ok(Err(error)) => Outcome::retry(format!("compressing: {error}")),
                     Err(error) => Outcome::retry(format!("compressing: {error}")),
                 }
@@ -189,7 +195,14 @@ impl Destination {
         stop: &Stop,
     ) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Cancelled; records];
-        let mut parts = VecDeque::from([self.part(0..records, None)]);
+        let seed = self.seed.fetch_add(1, Ordering::Relaxed);
+        let whole = Part {
+            range: 0..records,
+            backoff: Backoff::new(&self.retry, seed),
+            failing_since: None,
+            passed_since: None,
+        };
+        let mut parts = VecDeque::from([whole]);
         while let Some(mut part) = parts.pop_front() {
             if part.range.is_empty() {
                 continue;
@@ -213,7 +226,7 @@ impl Destination {
                 }
                 Outcome::Rejected { record, .. } => {
                     for piece in around(&part.range, record).into_iter().rev() {
-                        parts.push_front(self.part(piece, part.failing_since));
+                        parts.push_front(part.piece(piece));
                     }
                     continue;
                 }
@@ -223,23 +236,20 @@ impl Destination {
                     wait
                 }
                 Outcome::Retry { after, reason } => {
-                    let now = self.clock.now();
-                    let since = *part.failing_since.get_or_insert(now);
                     let wait = part.backoff.next(after);
-                    if now.since(since) < self.retry.give_up {
-                        parts.push_front(part);
-                    } else if part.range.len() > 1 {
-                        // Something in it may be what they stumble over; the rest need not wait for it.
-                        for piece in around(&part.range, None) {
-                            parts.push_back(self.part(piece, part.failing_since));
-                        }
-                    } else if self.delivered.load(Ordering::Relaxed) >= since.as_millis() {
+                    let (failing, passed) = self.how_long(&mut part);
+                    if passed >= self.retry.give_up && part.range.len() == 1 {
                         let given_up = format!(
-                            "given up after {}, while others were delivered: {reason}",
-                            crate::base::duration::print(self.retry.give_up)
+                            "given up after {}, while others got through: {reason}",
+                            duration::print(self.retry.give_up)
                         );
                         settle(&mut verdicts, &part.range, &Verdict::Rejected(given_up));
                         continue;
+                    }
+                    if failing < self.retry.give_up / HALVED_AFTER {
+                        parts.push_front(part);
+                    } else if part.range.len() > 1 {
+                        parts.extend(around(&part.range, None).into_iter().map(|p| part.piece(p)));
                     } else {
                         parts.push_back(part);
                     }
@@ -254,9 +264,15 @@ impl Destination {
         verdicts
     }
 
-    fn part(&self, range: Range<usize>, failing_since: Option<Timestamp>) -> Part {
-        let seed = self.seed.fetch_add(1, Ordering::Relaxed);
-        Part { range, backoff: Backoff::new(&self.retry, seed), failing_since }
+    /// How long a part that has just failed has been failing, and for how much of it others have
+    /// got through.
+    fn how_long(&self, part: &mut Part) -> (Duration, Duration) {
+        let now = self.clock.now();
+        let since = *part.failing_since.get_or_insert(now);
+        if self.delivered.load(Ordering::Relaxed) >= since.as_millis() {
+            part.passed_since.get_or_insert(now);
+        }
+        (now.since(since), part.passed_since.map_or(Duration::ZERO, |passed| now.since(passed)))
     }
 
     /// Counts an attempt and moves the state; a change of state is logged once.
@@ -310,6 +326,14 @@ impl Destination {
     }
 }
 
+impl Part {
+    /// A part of it, as patient as it is; what others did says nothing about a piece yet.
+    fn piece(&self, range: Range<usize>) -> Self {
+        let Self { backoff, failing_since, .. } = self;
+        Self { range, backoff: backoff.clone(), failing_since: *failing_since, passed_since: None }
+    }
+}
+
 fn settle(verdicts: &mut [Verdict], range: &Range<usize>, verdict: &Verdict) {
     for place in verdicts.get_mut(range.clone()).unwrap_or_default() {
         place.clone_from(verdict);
@@ -341,4 +365,24 @@ fn gzip(pieces: &[&[u8]]) -> std::io::Result<Vec<u8>> {
         encoder.write_all(piece)?;
     }
     encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_are_smaller_and_together_the_whole(
+            start in 0..1000_usize,
+            len in 2..1000_usize,
+            record in proptest::option::of(0..2000_usize),
+        ) {
+            let whole = start..start + len;
+            let parts = around(&whole, record);
+            prop_assert!(parts.iter().all(|part| part.len() < len));
+            prop_assert!(parts.into_iter().flatten().eq(whole));
+        }
+    }
 }

@@ -156,9 +156,12 @@ fn read_headers(
         let value = if item.is_text() {
             let Some(text) = item.text(found) else { continue };
             HeaderValue::from_str(&text.value).ok()
-        } else {
+        } else if item.is_table() {
             let Some(secret) = secret::read_item(&item, found, secrets) else { continue };
             http::secret_header("", &secret)
+        } else {
+            item.wrong_type("a string or a secret", found);
+            continue;
         };
         match value {
             Some(value) => {

@@ -8,7 +8,8 @@
 //! Datadog cuts a log above 1 MB and says 202 all the same, which would leave half an object. Such
 //! a record goes as a text instead: as much of the original as fits in `message`, and
 //! `hark.original_bytes` says that it was cut and how long it was; the whole is in Kafka, at the
-//! position that the log names.
+//! position that the log names. In the same way it would drop a log from long ago (a replay, an
+//! outage caught up with): such a one shows the time of its arrival, and its own in `hark.time`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::SinkSpec;
 use crate::base::document::{Table, Text};
-use crate::base::{Diagnostic, Diagnostics, Secrets, Severity, secret};
+use crate::base::{Diagnostic, Diagnostics, Secrets, Severity, Timestamp, secret, suggest};
 use crate::delivery::http::{self, Client};
 use crate::delivery::payload::{Payload, write_member, write_string};
 use crate::delivery::{BatchLimits, Forwarded, ForwardedKind, Framing, Outcome, Sink};
@@ -60,6 +61,10 @@ const SITES: [&str; 9] = [
 
 /// Datadog cuts longer logs; counted as sent, escapes included.
 const LOG_BYTES_MAX: usize = 1_000_000;
+
+/// Datadog drops logs that are older than 18 hours; what is older than this goes without a
+/// `timestamp` of its own. The rest is room for retries of a batch that is encoded already.
+const AGE_MAX: Duration = Duration::from_hours(12);
 
 #[derive(Debug)]
 struct DatadogLogs {
@@ -121,16 +126,12 @@ fn read_intake(table: &mut Table<'_>, found: &mut Diagnostics) -> Option<Url> {
         return None;
     };
     if !SITES.contains(&site.value.as_str()) {
-        let mut diagnostic = Diagnostic::error(
-            "bad-site",
-            site.span,
-            format!("expected one of {}, found `{}`", SITES.join(", "), site.value),
-        );
-        diagnostic = match crate::base::suggest::nearest(&site.value, SITES) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help("write any other address as `url`"),
+        let help = match suggest::nearest(&site.value, SITES) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}; write another as `url`", SITES.join(", ")),
         };
-        found.push(diagnostic);
+        let message = format!("unknown site `{}`", site.value);
+        found.push(Diagnostic::error("bad-site", site.span, message).help(help));
         return None;
     }
     http::parse_url(&format!("https://http-intake.logs.{}/api/v2/logs", site.value))
@@ -155,10 +156,15 @@ impl Sink for DatadogLogs {
         Framing { open: b"[", between: b",", close: b"]" }
     }
 
-    fn encode(&self, record: &Forwarded<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+    fn encode(
+        &self,
+        record: &Forwarded<'_>,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let payload = Payload::of(record.payload).ok_or("the record is empty")?;
         let start = out.len();
-        self.write_head(record, out);
+        self.write_head(record, now, out);
         let head_end = out.len();
         match &payload {
             Payload::Object(object) => {
@@ -193,7 +199,7 @@ impl Sink for DatadogLogs {
         Ok(())
     }
 
-    fn send(&self, body: Vec<u8>, _records: usize) -> BoxFuture<'_, Outcome> {
+    fn send(&self, body: Vec<u8>) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             match self.client.post(&self.url, self.headers.clone(), body).await {
                 Ok(answer) => answer.outcome(),
@@ -205,18 +211,22 @@ impl Sink for DatadogLogs {
 
 impl DatadogLogs {
     /// Everything but the payload; the object `hark` is left open.
-    fn write_head(&self, record: &Forwarded<'_>, out: &mut Vec<u8>) {
+    fn write_head(&self, record: &Forwarded<'_>, now: Timestamp, out: &mut Vec<u8>) {
         out.push(b'{');
         out.extend_from_slice(&self.constant);
         let service = self.service.as_deref().unwrap_or(record.dataset);
         write_member("service", service, out);
-        out.extend_from_slice(format!(",\"timestamp\":{}", record.time.as_millis()).as_bytes());
+        if now.since(record.time) < AGE_MAX {
+            let millis = record.time.as_millis();
+            out.extend_from_slice(format!(",\"timestamp\":{millis}").as_bytes());
+        }
         write_member("event_id", record.id, out);
         if let Some(severity) = record.severity {
             write_member("status", status(severity), out);
         }
         out.extend_from_slice(b",\"hark\":{\"kind\":");
         write_string(record.kind.name(), out);
+        write_member("time", &record.time.to_string(), out);
         write_member("dataset", record.dataset, out);
         write_member("topic", record.topic, out);
         let place = format!(",\"partition\":{},\"offset\":{}", record.partition, record.offset);

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::SinkSpec;
 use crate::base::document::Table;
-use crate::base::{Diagnostic, Diagnostics, Secrets, secret};
+use crate::base::{Diagnostic, Diagnostics, Secrets, Timestamp, secret};
 use crate::delivery::http::{self, Answer, Client};
 use crate::delivery::payload::{Payload, write_member, write_seconds, write_string};
 use crate::delivery::{BatchLimits, Forwarded, Framing, Outcome, Sink};
@@ -116,7 +116,12 @@ impl Sink for SplunkHec {
         Framing { open: b"", between: b"\n", close: b"" }
     }
 
-    fn encode(&self, record: &Forwarded<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+    fn encode(
+        &self,
+        record: &Forwarded<'_>,
+        _now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let payload = Payload::of(record.payload).ok_or("the record is empty")?;
         out.extend_from_slice(b"{\"time\":");
         write_seconds(record.time.as_millis(), out);
@@ -139,7 +144,7 @@ impl Sink for SplunkHec {
         Ok(())
     }
 
-    fn send(&self, body: Vec<u8>, _records: usize) -> BoxFuture<'_, Outcome> {
+    fn send(&self, body: Vec<u8>) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             match self.client.post(&self.url, self.headers.clone(), body).await {
                 Ok(answer) => judge(&answer),

@@ -1,6 +1,7 @@
 //! What the tests need of the world: a real Apache Kafka ([`kafka`], [`broker::Broker`]), an
-//! independent client ([`kcat`]), a mail server ([`python`]), names that no other test uses, and
-//! patience with a bound.
+//! independent client ([`kcat`]), a mail server ([`smtp`]), doubles of Splunk ([`hec`]) and
+//! [`datadog`], a receiver of webhooks ([`webhook`]), names that no other test uses, and patience
+//! with a bound.
 //!
 //! `HARK_TEST_KAFKA=host:port` uses a running cluster in place of one started here, except in tests
 //! that kill their broker. What is missing on the machine is a failure that says what to install;
@@ -17,9 +18,15 @@
 )]
 
 pub mod broker;
+pub mod datadog;
+pub mod hec;
+pub mod http;
 pub mod java;
 pub mod kcat;
 pub mod python;
+pub mod smtp;
+pub mod tls;
+pub mod webhook;
 
 use std::fmt::Debug;
 use std::sync::OnceLock;

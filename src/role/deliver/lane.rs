@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use super::Identify;
+use crate::base::{Clock as _, clock};
 use crate::delivery::{
     Batch, BatchLimits, Destination, Notification, Notifier, Pushed, Sink, Stop, Verdict,
 };
@@ -108,7 +109,7 @@ impl SinkLane {
 
 impl Lane for SinkLane {
     fn accept(&mut self, record: &Record<'_>, slot: Slot, epoch: u64) -> Option<Finished> {
-        let now = crate::base::clock::instant();
+        let now = clock::System.now();
         let (sink, open) = (Arc::clone(&self.sink), &mut self.open);
         let mut pushed =
             self.identify.forwarded(record, &mut |forwarded| open.push(&*sink, forwarded, now));
