@@ -33,7 +33,7 @@ class Handler:
 
         def part(kind):
             found = message.get_body(preferencelist=(kind,))
-            return found.get_content() if found else ""
+            return found.get_content().replace("\r\n", "\n") if found else ""
 
         defects = [str(defect) for piece in message.walk() for defect in piece.defects]
         print(
