@@ -41,7 +41,11 @@ pub enum Polled<'a> {
 /// A record together with the buffer it lies in.
 pub struct Message<'a>(BorrowedMessage<'a>);
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    pub(super) fn new(message: BorrowedMessage<'a>) -> Self {
+        Self(message)
+    }
+
     /// The record.
     pub fn record(&self) -> Record<'_> {
         let message = &self.0;

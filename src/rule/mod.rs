@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::diagnostic::SourceText;
 use crate::base::{Severity, Timestamp};
 use crate::detectors::Detector;
 use crate::event::FieldName;
@@ -77,6 +78,8 @@ impl Status {
 pub struct Rule {
     /// Path under the rules root without `.toml`, or the `id` key.
     pub id: Arc<str>,
+    /// The file it was read from: what is stored of a version, so that any instance can read it.
+    pub source: SourceText,
     /// Hash over everything in the file that changes what it does or shows; names the version.
     pub hash: u64,
     /// Hash over query, exceptions, group, detector, lateness: what window state depends on.

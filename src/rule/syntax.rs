@@ -86,7 +86,7 @@ pub fn parse(
     let mut found = Diagnostics::new();
     let root = document.root(&mut found);
     let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
-    let rule = walk(root, id_from_path, context, &mut found);
+    let rule = walk(root, source, id_from_path, context, &mut found);
     let mut found = explain_slipped_keys(&source.text, &top_level, found);
     if !document.is_well_formed() {
         // What is missing may only stand behind the mistake of syntax.
@@ -98,6 +98,7 @@ pub fn parse(
 
 fn walk(
     mut root: Table<'_>,
+    source: &SourceText,
     id_from_path: &str,
     context: &Context<'_>,
     found: &mut Diagnostics,
@@ -128,6 +129,7 @@ fn walk(
     root.finish(found);
     let mut rule = Rule {
         id: id?,
+        source: source.clone(),
         hash: 0,
         fingerprint: 0,
         title: title?.value,
