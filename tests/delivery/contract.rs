@@ -12,22 +12,27 @@ use super::support::http::{Reply, Request, Server};
 
 /// The smallest settings of a sink.
 fn sink_at(kind: &str, url: &str) -> made::SinkUnderTest {
+    sink_with(kind, url, "")
+}
+
+fn sink_with(kind: &str, url: &str, more: &str) -> made::SinkUnderTest {
     let own = match kind {
         "splunk_hec" => "token = { env = 'HEC_TOKEN' }",
         "datadog_logs" => "api_key = { env = 'DD_KEY' }",
         other => panic!("give the contract the smallest settings of `{other}`"),
     };
-    made::sink(&format!("[sinks.siem.{kind}]\nurl = '{url}'\n{own}\n{QUICK}"))
+    made::sink(&format!("[sinks.siem.{kind}]\nurl = '{url}'\n{own}\n{QUICK}{more}"))
 }
 
 /// The same for a notifier; `None` for those that do not speak HTTP.
-fn notifier_at(kind: &str, url: &str) -> Option<made::NotifierUnderTest> {
+fn notifier_at(kind: &str, url: &str, more: &str) -> Option<made::NotifierUnderTest> {
     let own = match kind {
         "webhook" => "secret = { env = 'WHSEC' }",
         "log" | "email" => return None,
         other => panic!("give the contract the smallest settings of `{other}`"),
     };
-    Some(made::notifier(&format!("[notifiers.soc.{kind}]\nurl = '{url}'\n{own}\n{QUICK}")))
+    let text = format!("[notifiers.soc.{kind}]\nurl = '{url}'\n{own}\n{QUICK}{more}");
+    Some(made::notifier(&text))
 }
 
 fn accept(_: &Request) -> Reply {
@@ -64,12 +69,16 @@ const TABLE: &[Row] = &[
     ("a reset after the body is read", || Reply::HangUpAfterBody, "retry"),
 ];
 
+fn patience(what: &str) -> &'static str {
+    if what == "silence" { made::IMPATIENT } else { "" }
+}
+
 #[tokio::test]
 async fn every_sink_takes_every_answer_as_the_table_says() {
     for spec in SINKS {
         for (what, reply, outcome) in TABLE {
             let server = Server::start(accept);
-            let sink = sink_at(spec.kind, &server.url());
+            let sink = sink_with(spec.kind, &server.url(), patience(what));
             server.script([reply()]);
             let verdicts = sink.deliver(&[made::record("a", b"{\"n\":1}")]).await;
             let context = format!("{}: {what}: {verdicts:?}", spec.kind);
@@ -91,7 +100,9 @@ async fn every_notifier_over_http_takes_every_answer_as_the_table_says() {
     for spec in NOTIFIERS {
         for (what, reply, outcome) in TABLE {
             let server = Server::start(accept);
-            let Some(notifier) = notifier_at(spec.kind, &server.url()) else { continue };
+            let Some(notifier) = notifier_at(spec.kind, &server.url(), patience(what)) else {
+                continue;
+            };
             server.script([reply()]);
             let verdict = notifier.notify(&made::notification("x")).await;
             let context = format!("{}: {what}: {verdict:?}", spec.kind);

@@ -214,7 +214,7 @@ async fn an_address_that_is_put_off_is_tried_again_alone() {
 #[tokio::test]
 async fn after_a_lost_answer_the_same_message_goes_again() {
     let stub = Stub::start(&[AfterData::HangUp, AfterData::Silence, AfterData::Accept]);
-    let more = format!("{PLAIN}timeout = '300ms'\n");
+    let more = format!("{PLAIN}{}", made::IMPATIENT);
     let notifier = made::notifier(&settings(stub.port(), &more));
     assert_eq!(notifier.notify(&made::notification("x")).await, Verdict::Delivered);
     let messages = stub.messages();

@@ -192,9 +192,10 @@ pub fn record<'a>(id: &'a str, payload: &'a [u8]) -> Forwarded<'a> {
     }
 }
 
-/// Settings by which a test does not wait.
-pub const QUICK: &str =
-    "retry = { initial = '2ms', max = '8ms', probe = '4ms' }\ntimeout = '300ms'\n";
+/// Settings by which a test does not wait between attempts.
+pub const QUICK: &str = "retry = { initial = '2ms', max = '8ms', probe = '4ms' }\n";
+/// For where the other side says nothing: short for a test, long for a busy machine.
+pub const IMPATIENT: &str = "timeout = '1s'\n";
 
 /// A clock that a test moves.
 pub fn manual(time: &str) -> Manual {

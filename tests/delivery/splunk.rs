@@ -150,7 +150,7 @@ async fn a_wrong_index_blocks_and_kills_no_event() {
 async fn after_a_lost_answer_the_repeat_carries_the_same_id() {
     let hec = Hec::start();
     hec.server.script([Reply::HangUpAfterBody, Reply::Silence]);
-    let sink = made::sink(&settings(&hec, ""));
+    let sink = made::sink(&settings(&hec, made::IMPATIENT));
     assert_eq!(sink.deliver(&[made::record("evt-9", b"{}")]).await, [Verdict::Delivered]);
     let bodies: Vec<_> = hec.server.requests().iter().map(|r| r.decoded().unwrap()).collect();
     assert_eq!(bodies.len(), 3);
