@@ -3,16 +3,26 @@
 
 use std::sync::Arc;
 
-use crate::base::Position;
-use crate::engine::StreamClock;
-use crate::engine::signal::Record;
-use crate::state::KEYS_PER_RULE;
+use crate::base::{Position, Timestamp};
+use crate::detectors::Decides;
+use crate::engine::{Record, Signal, Signals, Source, StreamClock};
+use crate::rule::Rule;
+use crate::state::codec::{self, Broken, Reader};
+use crate::state::{Insert, KEYS_PER_RULE, Store};
 
+use super::entry::{Arrival, Entry, Outcome};
+use super::recent::{maybe_time, put_maybe_time};
 use super::record::Alert;
 use super::rules::Rules;
 
 /// How many timers run before their alerts are handed over.
 pub const TIMERS_PER_STEP: usize = 10_000;
+
+/// The last moment at which a timer can run: one millisecond short of the last of all times, which
+/// stands for never.
+const LAST_TIMER: Timestamp = Timestamp::from_millis(Timestamp::MAX.as_millis() - 1);
+
+const CLOCK_FORMAT: u8 = 1;
 
 /// The bounds of one signals partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +38,20 @@ pub struct Limits {
 pub struct Correlation {
     limits: Limits,
     clock: StreamClock,
+    /// How far timers ran: behind the clock only while [`Progress::More`] is pending.
+    ran: Option<Timestamp>,
+    keys: Store<Entry>,
+}
+
+/// A key whose memory changed, for the changelog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// The key's canonical bytes.
+    pub key: Arc<[u8]>,
+    /// What [`Correlation::restore_key`] reads; `None` when nothing is remembered any more.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What came of records; the caller takes it and clears it.
@@ -68,6 +92,11 @@ pub enum Note {
         /// Which event.
         position: Position,
     },
+    /// What was remembered of a window could not be read, and it started anew.
+    Unreadable {
+        /// The rule.
+        rule: Arc<str>,
+    },
     /// The signal names a version of a rule that is not known here, and was not judged.
     UnknownRule {
         /// The rule.
@@ -106,38 +135,170 @@ impl Findings {
 impl Correlation {
     /// A partition of which nothing is known yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, clock: StreamClock::new() }
+        Self {
+            limits,
+            clock: StreamClock::new(),
+            ran: None,
+            keys: Store::new(limits.keys_per_rule),
+        }
     }
 
     /// Takes the next record of the partition. What it finds is added to `out`.
     pub fn apply(&mut self, record: &Record, rules: &Rules, out: &mut Findings) -> Progress {
+        // Timers of an earlier tick come before whatever stands later in the log.
+        while self.run_timers(rules, out) == Progress::More {}
         match record {
             Record::Tick(tick) => {
                 self.clock.tick(tick);
-                self.resume(rules, out)
+                self.run_timers(rules, out)
             }
             Record::Signals(signals) => {
                 for signal in &signals.signals {
-                    if rules.get(&signal.rule, signal.version).is_none() {
-                        out.notes.push(Note::UnknownRule {
-                            rule: signal.rule.clone(),
-                            version: signal.version,
-                            position: signals.position.clone(),
-                        });
-                    }
+                    self.take(signals, signal, rules, out);
                 }
                 Progress::Done
             }
         }
     }
 
-    /// Runs the timers that a tick made due, in order, at most [`Limits::timers_per_step`] of them.
-    pub fn resume(&mut self, _rules: &Rules, _out: &mut Findings) -> Progress {
-        if self.limits.timers_per_step == 0 { Progress::More } else { Progress::Done }
+    /// Goes on with the timers of the last tick.
+    pub fn resume(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
+        self.run_timers(rules, out)
     }
 
     /// The clock of the partition: how far time has come, and what holds it.
     pub fn clock(&self) -> &StreamClock {
         &self.clock
+    }
+
+    /// How many keys are remembered.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn take(&mut self, event: &Signals, signal: &Signal, rules: &Rules, out: &mut Findings) {
+        let (rule, position) = (signal.rule.clone(), event.position.clone());
+        let Some(judge) = rules.get(&signal.rule, signal.version) else {
+            out.notes.push(Note::UnknownRule { rule, version: signal.version, position });
+            return;
+        };
+        let clock = self.ran.unwrap_or(Timestamp::MIN) - judge.rule().lateness;
+        if is_late(judge.rule(), event.time, clock) {
+            out.notes.push(Note::Late { rule, position });
+            return;
+        }
+        let arrival = Arrival { judge, event, signal, clock };
+        let alerts = &mut out.alerts;
+        let (outcome, insert) =
+            self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
+                entry.take(&arrival, alerts)
+            });
+        match insert {
+            Insert::Known | Insert::New => {}
+            Insert::Evicted => out.notes.push(Note::Evicted { rule: rule.clone() }),
+            Insert::Refused => {
+                out.notes.push(Note::Refused { rule: rule.clone(), position: position.clone() });
+            }
+        }
+        match outcome {
+            None | Some(Outcome::Judged) => {}
+            Some(Outcome::Duplicate) => out.notes.push(Note::Duplicate { rule, position }),
+            Some(Outcome::Unreadable) => out.notes.push(Note::Unreadable { rule }),
+        }
+    }
+
+    /// Runs what is due at the clock, in order of (time, rule, key), within the bound.
+    fn run_timers(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
+        let Some(now) = self.clock.now() else { return Progress::Done };
+        // A deadline beyond all time is never reached, whatever a tick says.
+        let until = now.min(LAST_TIMER);
+        for _ in 0..self.limits.timers_per_step {
+            let Some((time, rule, key)) = self.keys.next_due(until) else {
+                self.ran = Some(now);
+                return Progress::Done;
+            };
+            self.ran = Some(time);
+            self.keys.wake(time, &rule, &key, |entry| {
+                let judge = rules.get(&rule, entry.version());
+                entry.wake(time, judge.map(Arc::as_ref), &mut out.alerts)
+            });
+        }
+        Progress::More
+    }
+
+    /// From now on [`Self::take_changes`] knows which keys changed.
+    pub fn track_changes(&mut self) {
+        self.keys.track_changes();
+    }
+
+    /// The keys that changed since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let changed = self.keys.take_changed();
+        let encoded = |rule: &str, key: &[u8]| {
+            let (entry, touched) = self.keys.get(rule, key)?;
+            let mut value = touched.to_le_bytes().to_vec();
+            value.extend(entry.encode());
+            Some(value)
+        };
+        changed
+            .into_iter()
+            .map(|(rule, key)| Change { value: encoded(&rule, &key), rule, key })
+            .collect()
+    }
+
+    /// Puts a key back as a [`Change`] wrote it; into a partition that has taken no record yet.
+    pub fn restore_key(
+        &mut self,
+        rule: Arc<str>,
+        key: Arc<[u8]>,
+        value: &[u8],
+    ) -> Result<(), Broken> {
+        let mut bytes = Reader::new(value);
+        let touched = bytes.fixed()?;
+        let entry = Entry::decode(bytes.rest())?;
+        self.keys.restore(rule, key, touched, entry);
+        Ok(())
+    }
+
+    /// The clock's encoding: where each source stands and how far timers ran.
+    pub fn encode_clock(&self) -> Vec<u8> {
+        let mut out = vec![CLOCK_FORMAT];
+        put_maybe_time(&mut out, self.ran);
+        let sources: Vec<_> = self.clock.sources().collect();
+        codec::put_len(&mut out, sources.len());
+        for (source, time) in sources {
+            codec::put_text(&mut out, &source.topic);
+            codec::put_i64(&mut out, source.partition.into());
+            put_maybe_time(&mut out, time);
+        }
+        out
+    }
+
+    /// Puts the clock back as [`Self::encode_clock`] wrote it.
+    pub fn restore_clock(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let mut bytes = Reader::new(bytes);
+        if bytes.byte()? != CLOCK_FORMAT {
+            return Err(Broken("a clock of version 1"));
+        }
+        let ran = maybe_time(&mut bytes)?;
+        let mut sources = Vec::new();
+        for _ in 0..bytes.count()? {
+            let topic = bytes.text()?;
+            let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
+            sources.push((Source::new(topic, partition), maybe_time(&mut bytes)?));
+        }
+        bytes.end()?;
+        self.ran = ran;
+        self.clock = StreamClock::restored(sources, ran);
+        Ok(())
+    }
+}
+
+/// Whether an event is too old for the rule's windows (RULES §3).
+fn is_late(rule: &Rule, time: Timestamp, clock: Timestamp) -> bool {
+    let Some(detector) = &rule.detector else { return false };
+    match detector.spec().decides {
+        Decides::OnArrival => time < clock - detector.span(),
+        Decides::OnTheClock => time < clock,
     }
 }

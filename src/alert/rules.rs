@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::Severity;
 use crate::engine::matching::Fault;
-use crate::event::Layout;
-use crate::query::Sets;
+use crate::event::{FieldName, Layout};
+use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
 
 /// Rules by id and version.
@@ -17,7 +18,14 @@ pub struct Rules {
 /// One version of a rule, ready to judge firings.
 #[derive(Debug)]
 pub struct Judge {
-    pub(super) rule: Arc<Rule>,
+    rule: Arc<Rule>,
+    /// What the severity cases read: fields of the firing event and of the alert.
+    pub(super) layout: Layout,
+    pub(super) cases: Vec<(Matcher, Severity)>,
+    /// Fields whose distinct values titles show.
+    pub(super) values: Vec<Arc<str>>,
+    /// Fields that the detector reads, in its order.
+    pub(super) reads: Vec<Arc<str>>,
 }
 
 impl Rules {
@@ -53,16 +61,26 @@ impl Rules {
 impl Judge {
     fn new(rule: Arc<Rule>, sets: &Sets) -> Result<Self, Fault> {
         let mut layout = Layout::new();
+        let mut cases = Vec::new();
         for case in &rule.alert.cases {
-            if let Err(diagnostics) = case.when.compile(&mut layout, sets) {
-                return Err(Fault { rule: rule.id.clone(), diagnostics });
+            match case.when.compile(&mut layout, sets) {
+                Ok(matcher) => cases.push((matcher, case.level)),
+                Err(diagnostics) => return Err(Fault { rule: rule.id.clone(), diagnostics }),
             }
         }
-        Ok(Self { rule })
+        let names = |fields: Vec<FieldName>| fields.iter().map(|f| f.to_string().into()).collect();
+        let values = names(rule.values_fields());
+        let reads = names(rule.detector.as_ref().map_or_else(Vec::new, |d| d.fields()));
+        Ok(Self { rule, layout, cases, values, reads })
     }
 
     /// The rule.
     pub fn rule(&self) -> &Arc<Rule> {
         &self.rule
+    }
+
+    /// Whether every event is an alert of its own, over at once.
+    pub(super) fn is_one_event(&self) -> bool {
+        self.rule.detector.is_none() && self.rule.group_by.is_empty()
     }
 }

@@ -46,8 +46,7 @@ impl StreamClock {
                 *stands = (*stands).max(Some(*time));
             }
         }
-        // `None` is the least, so that one silent source makes the minimum `None`.
-        self.now = self.now.max(self.sources.values().min().copied().flatten());
+        self.move_on();
     }
 
     /// The source that the clock waits for, and where it stands; the first of several.
@@ -60,12 +59,19 @@ impl StreamClock {
         self.sources.iter().map(|(source, time)| (source, *time))
     }
 
-    /// A clock as it was: the changelog keeps where each source stood and how far timers ran.
+    /// A clock as it was: the changelog keeps where each source stood and how far timers `ran`.
     pub fn restored(
         sources: impl IntoIterator<Item = (Source, Option<Timestamp>)>,
-        now: Option<Timestamp>,
+        ran: Option<Timestamp>,
     ) -> Self {
-        Self { sources: sources.into_iter().collect(), now }
+        let mut clock = Self { sources: sources.into_iter().collect(), now: ran };
+        clock.move_on();
+        clock
+    }
+
+    fn move_on(&mut self) {
+        // `None` is the least, so that one silent source makes the minimum `None`.
+        self.now = self.now.max(self.sources.values().min().copied().flatten());
     }
 }
 

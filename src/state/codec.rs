@@ -183,6 +183,11 @@ impl<'b> Reader<'b> {
         Ok(Position { topic, partition, offset: self.i64()? })
     }
 
+    /// Everything that is left.
+    pub fn rest(self) -> &'b [u8] {
+        self.0
+    }
+
     /// Says that nothing may be left.
     pub fn end(self) -> Result<(), Broken> {
         if self.0.is_empty() { Ok(()) } else { Err(Broken("the end of the record")) }

@@ -1,0 +1,288 @@
+//! One alert's life by event time (RULES §5): it opens with a firing, grows with those that fit, and
+//! is over `keep_open` after the last one, or `max_open` after its opening.
+//!
+//! When it was over is decided by firings alone; the rule's clock only decides when that is told.
+
+use std::time::Duration;
+
+use crate::base::id::Id;
+use crate::base::{Position, Severity, Timestamp};
+use crate::detectors::Firing;
+use crate::engine::{Fields, Signal};
+use crate::event::Scalar;
+use crate::state::codec::{self, Broken, Reader};
+
+use super::recent::{Recent, maybe_time, put_maybe_time};
+use super::record::{Alert, AlertStatus, Resolution, RuleInfo};
+use super::rules::Judge;
+
+/// An alert whose resolve has not been told.
+#[derive(Debug)]
+pub(super) struct Life {
+    /// The record, as far as firings and counts make it; words and samples are those last told.
+    pub(super) alert: Alert,
+    /// The latest firing by (time, position), and what its event had.
+    last: (Timestamp, Option<Position>),
+    pub(super) fields: Fields,
+    /// The rule's clock when a firing last arrived.
+    arrived: Timestamp,
+    keep_open: Duration,
+    max_open: Duration,
+    counted: Counted,
+    /// Whether the latest firing's value is a lower bound.
+    value_approximate: bool,
+    /// Count and severity when it was last told.
+    told: Option<(u64, Severity)>,
+}
+
+/// Events that are counted, though the key does not remember them one by one any more.
+#[derive(Debug, Default)]
+struct Counted {
+    events: u64,
+    last: Option<Timestamp>,
+    /// Events that were let go without being counted: the latest of those before the alert's first,
+    /// the earliest of those after its end. Should it ever reach them, its count is a lower bound.
+    missed_before: Option<Timestamp>,
+    missed_after: Option<Timestamp>,
+    lost: bool,
+}
+
+impl Life {
+    /// Opens an alert. `fields` are those of the firing's event.
+    pub(super) fn open(
+        judge: &Judge,
+        signal: &Signal,
+        firing: &Firing,
+        fields: &Fields,
+        clock: Timestamp,
+        cut: Option<Timestamp>,
+    ) -> Self {
+        let rule = judge.rule();
+        let opener = match &firing.position {
+            Some(position) => position.to_string(),
+            None => format!("@{}", firing.time.as_millis()),
+        };
+        let id = Id::new("alert").part(rule.id.as_bytes()).part(signal.key.bytes());
+        let names = rule.group_by.iter().map(ToString::to_string);
+        let value = firing.value.as_ref().map_or(serde_json::Value::Null, Scalar::to_json);
+        let alert = Alert {
+            id: id.part(opener.as_bytes()).finish(),
+            revision: 0,
+            status: AlertStatus::Open,
+            severity: Severity::Info,
+            title: String::new(),
+            summary: String::new(),
+            rule: RuleInfo::default(),
+            key: names.zip(signal.key.shown().iter().map(Scalar::to_json)).collect(),
+            count: firing.count,
+            firings: 1,
+            value: value.clone(),
+            peak: value,
+            approximate: firing.approximate,
+            opened_at: firing.time,
+            first_seen: firing.first,
+            last_seen: firing.time,
+            resolved_at: None,
+            resolution: None,
+            samples: Vec::new(),
+        };
+        Self {
+            alert,
+            last: (firing.time, firing.position.clone()),
+            fields: fields.clone(),
+            arrived: clock,
+            keep_open: rule.alert.keep_open,
+            max_open: rule.alert.max_open,
+            counted: Counted { missed_before: cut, ..Counted::default() },
+            value_approximate: firing.approximate,
+            told: None,
+        }
+    }
+
+    /// Whether a firing at `time` belongs to it.
+    pub(super) fn fits(&self, time: Timestamp) -> bool {
+        time + self.keep_open >= self.alert.opened_at && time <= self.end().0
+    }
+
+    /// Takes a firing that fits.
+    pub(super) fn grow(
+        &mut self,
+        judge: &Judge,
+        firing: &Firing,
+        fields: &Fields,
+        clock: Timestamp,
+    ) {
+        let alert = &mut self.alert;
+        alert.firings += 1;
+        alert.first_seen = alert.first_seen.min(firing.first);
+        let value = firing.value.as_ref().map_or(serde_json::Value::Null, Scalar::to_json);
+        if is_higher(firing.value.as_ref(), &alert.peak) {
+            alert.peak = value.clone();
+        }
+        let place = (firing.time, firing.position.clone());
+        if place >= self.last {
+            self.last = place;
+            self.fields = fields.clone();
+            alert.value = value;
+            self.value_approximate = firing.approximate;
+        }
+        self.arrived = clock;
+        self.keep_open = judge.rule().alert.keep_open;
+        self.max_open = judge.rule().alert.max_open;
+    }
+
+    /// Raises the severity, never lowers it.
+    pub(super) fn raise(&mut self, severity: Severity) {
+        self.alert.severity = self.alert.severity.max(severity);
+    }
+
+    /// When it is over if no more firings come, and why.
+    pub(super) fn end(&self) -> (Timestamp, Resolution) {
+        let quiet = self.last.0 + self.keep_open;
+        let oldest = self.alert.opened_at + self.max_open;
+        if quiet <= oldest { (quiet, Resolution::Quiet) } else { (oldest, Resolution::MaxOpen) }
+    }
+
+    /// From which rule clock on its resolve is told: past the end, and `keep_open` further than when
+    /// the last firing arrived, for others may be as late as that one was.
+    pub(super) fn due(&self) -> Timestamp {
+        let past = self.end().0 + Duration::from_millis(1);
+        past.max(self.arrived + self.keep_open)
+    }
+
+    /// Time and place of the latest firing.
+    pub(super) fn last(&self) -> (Timestamp, Option<&Position>) {
+        (self.last.0, self.last.1.as_ref())
+    }
+
+    /// Counts what the key remembers together with what it let go.
+    pub(super) fn recount(&mut self, recent: &Recent) {
+        let (first, end) = (self.alert.first_seen, self.end().0);
+        self.alert.count = self.counted.events + recent.count(first, end);
+        let latest = recent.latest(first, end).next().map(|e| e.time).max(self.counted.last);
+        self.alert.last_seen = latest.unwrap_or(self.last.0);
+        self.counted.lost |= self.counted.missed_before.is_some_and(|t| t >= first)
+            || self.counted.missed_after.is_some_and(|t| t <= end);
+        self.alert.approximate = self.counted.lost || self.value_approximate;
+    }
+
+    /// The key lets an event go that nothing that may still come can reach.
+    pub(super) fn settle(&mut self, time: Timestamp) {
+        if time >= self.alert.first_seen && time <= self.end().0 {
+            self.counted.events += 1;
+            self.counted.last = self.counted.last.max(Some(time));
+        }
+    }
+
+    /// The key lets an event go for want of room.
+    pub(super) fn let_go(&mut self, time: Timestamp) {
+        if time < self.alert.first_seen {
+            self.counted.missed_before = self.counted.missed_before.max(Some(time));
+        } else if time > self.end().0 {
+            let earliest = self.counted.missed_after.map_or(time, |t| t.min(time));
+            self.counted.missed_after = Some(earliest);
+        } else {
+            self.settle(time);
+        }
+    }
+
+    /// An event came of which nobody can say whether it was counted.
+    pub(super) fn miss(&mut self, time: Timestamp) {
+        self.counted.lost |= time >= self.alert.first_seen && time <= self.end().0;
+    }
+
+    /// Whether there is something to tell: it is new, its severity rose, or its count reached a power
+    /// of two.
+    pub(super) fn is_news(&self) -> bool {
+        self.told.is_none_or(|(count, severity)| {
+            self.alert.severity > severity || self.alert.count.max(1).ilog2() > count.max(1).ilog2()
+        })
+    }
+
+    /// The record is being told: the next revision.
+    pub(super) fn told(&mut self) {
+        self.alert.revision += 1;
+        self.told = Some((self.alert.count, self.alert.severity));
+    }
+
+    /// It is over.
+    pub(super) fn resolve(&mut self) {
+        let (end, resolution) = self.end();
+        self.alert.status = AlertStatus::Resolved;
+        self.alert.resolved_at = Some(end);
+        self.alert.resolution = Some(resolution);
+    }
+
+    /// One event, one alert, over at once.
+    pub(super) fn resolve_at_once(&mut self) {
+        self.alert.status = AlertStatus::Resolved;
+        self.alert.resolved_at = Some(self.alert.opened_at);
+        self.alert.resolution = Some(Resolution::OneEvent);
+    }
+
+    /// Appends an encoding that [`Self::decode`] reads.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        // A record of texts, numbers and times always has a JSON form.
+        codec::put_bytes(out, &serde_json::to_vec(&self.alert).unwrap_or_default());
+        codec::put_time(out, self.last.0);
+        out.push(u8::from(self.last.1.is_some()));
+        if let Some(position) = &self.last.1 {
+            codec::put_position(out, position);
+        }
+        self.fields.encode(out);
+        codec::put_time(out, self.arrived);
+        put_duration(out, self.keep_open);
+        put_duration(out, self.max_open);
+        codec::put_u64(out, self.counted.events);
+        put_maybe_time(out, self.counted.last);
+        put_maybe_time(out, self.counted.missed_before);
+        put_maybe_time(out, self.counted.missed_after);
+        out.push(u8::from(self.counted.lost) | u8::from(self.value_approximate) << 1);
+        let (count, severity) = self.told.unwrap_or((0, Severity::Info));
+        codec::put_u64(out, count);
+        codec::put_text(out, severity.name());
+    }
+
+    /// Reads what was written.
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
+        let alert =
+            serde_json::from_slice(bytes.bytes()?).map_err(|_| Broken("an alert in JSON"))?;
+        let time = bytes.time()?;
+        let position = if bytes.byte()? == 0 { None } else { Some(bytes.position()?) };
+        let fields = Fields::decode(bytes)?;
+        let arrived = bytes.time()?;
+        let (keep_open, max_open) = (duration(bytes)?, duration(bytes)?);
+        let (events, last) = (bytes.u64()?, maybe_time(bytes)?);
+        let (missed_before, missed_after) = (maybe_time(bytes)?, maybe_time(bytes)?);
+        let flags = bytes.byte()?;
+        let count = bytes.u64()?;
+        let severity = bytes.text()?.parse().map_err(|_| Broken("a severity"))?;
+        Ok(Self {
+            alert,
+            last: (time, position),
+            fields,
+            arrived,
+            keep_open,
+            max_open,
+            counted: Counted { events, last, missed_before, missed_after, lost: flags & 1 != 0 },
+            value_approximate: flags & 2 != 0,
+            told: Some((count, severity)),
+        })
+    }
+}
+
+/// Whether a firing's value goes beyond the peak so far; values without an order do not.
+fn is_higher(value: Option<&Scalar>, peak: &serde_json::Value) -> bool {
+    match (value, Scalar::from_json(peak)) {
+        (Some(Scalar::Number(value)), Some(Scalar::Number(peak))) => value.compare(peak).is_gt(),
+        _ => false,
+    }
+}
+
+pub(super) fn put_duration(out: &mut Vec<u8>, duration: Duration) {
+    codec::put_u64(out, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+}
+
+pub(super) fn duration(bytes: &mut Reader<'_>) -> Result<Duration, Broken> {
+    Ok(Duration::from_millis(bytes.u64()?))
+}

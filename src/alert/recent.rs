@@ -1,0 +1,288 @@
+//! The newest matching events of one key: what tells a repeated delivery from a new event, what
+//! alerts count, and what samples show. Never whole events, and never more than a bound.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::base::{Position, Timestamp};
+use crate::engine::Fields;
+use crate::state::codec::{self, Broken, Reader};
+
+/// How many events of a key are known one by one, unless its detector needs more.
+pub const EVENTS_PER_KEY: usize = 1_000;
+
+/// Of how many of the newest events the fields are kept.
+pub const SAMPLES_MAX: usize = 10;
+
+/// The steps of a rule are told apart up to this number.
+const STEPS_MAX: u16 = 63;
+
+/// The newest events of a key, sorted by (time, position), without repeats.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    events: VecDeque<Seen>,
+    /// The time of the latest event that was let go for want of room.
+    cut: Option<Timestamp>,
+}
+
+/// One event of a key.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) time: Timestamp,
+    pub(super) position: Position,
+    /// One bit for each step of the rule that it met.
+    steps: u64,
+    /// Kept for the newest [`SAMPLES_MAX`] only.
+    pub(super) fields: Option<Fields>,
+}
+
+/// What an event is to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was not known.
+    New,
+    /// It is known, by another step.
+    NewStep,
+    /// It was delivered before.
+    Duplicate,
+    /// It is older than all that are kept, and no more are: nobody can say.
+    TooOld,
+}
+
+impl Recent {
+    /// Takes an event; `room` is how many are kept, and `let_go` is told the time of one that is not
+    /// kept any more.
+    pub(super) fn take(
+        &mut self,
+        (time, position): (Timestamp, &Position),
+        step: u16,
+        fields: &Fields,
+        room: usize,
+        let_go: impl FnOnce(Timestamp),
+    ) -> Taken {
+        let bit = 1u64 << step.min(STEPS_MAX);
+        let at = self.place(time, position);
+        if let Some(same) =
+            self.events.get_mut(at).filter(|e| (e.time, &e.position) == (time, position))
+        {
+            let known = same.steps & bit != 0;
+            same.steps |= bit;
+            return if known { Taken::Duplicate } else { Taken::NewStep };
+        }
+        if at == 0 && self.events.len() >= room {
+            self.cut = self.cut.max(Some(time));
+            return Taken::TooOld;
+        }
+        let seen = Seen { time, position: position.clone(), steps: bit, fields: None };
+        self.events.insert(at, seen);
+        if at + SAMPLES_MAX >= self.events.len() {
+            if let Some(seen) = self.events.get_mut(at) {
+                seen.fields = Some(fields.clone());
+            }
+            let left = self.events.len().checked_sub(SAMPLES_MAX + 1);
+            if let Some(seen) = left.and_then(|left| self.events.get_mut(left)) {
+                seen.fields = None;
+            }
+        }
+        if self.events.len() > room
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.cut = self.cut.max(Some(oldest.time));
+            let_go(oldest.time);
+        }
+        Taken::New
+    }
+
+    /// Lets go of events before `time`, which nothing that may still come can reach.
+    pub(super) fn settle(&mut self, time: Timestamp, mut let_go: impl FnMut(Timestamp)) {
+        while let Some(oldest) = self.events.front().map(|e| e.time).filter(|t| *t < time) {
+            self.events.pop_front();
+            let_go(oldest);
+        }
+    }
+
+    /// How many events lie between two times, both included.
+    pub(super) fn count(&self, first: Timestamp, last: Timestamp) -> u64 {
+        let from = self.events.partition_point(|e| e.time < first);
+        let to = self.events.partition_point(|e| e.time <= last);
+        to.saturating_sub(from) as u64
+    }
+
+    /// The latest events between two times, both included, newest first.
+    pub(super) fn latest(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = &Seen> {
+        let to = self.events.partition_point(|e| e.time <= last);
+        self.events.range(..to).rev().take_while(move |e| e.time >= first)
+    }
+
+    /// The fields of an event, if they are kept.
+    pub(super) fn fields(&self, time: Timestamp, position: &Position) -> Option<&Fields> {
+        let seen = self.events.get(self.place(time, position))?;
+        seen.fields.as_ref().filter(|_| (seen.time, &seen.position) == (time, position))
+    }
+
+    /// The time of the newest event.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.events.back().map(|e| e.time)
+    }
+
+    /// The time of the latest event that was let go for want of room.
+    pub(super) fn cut(&self) -> Option<Timestamp> {
+        self.cut
+    }
+
+    fn place(&self, time: Timestamp, position: &Position) -> usize {
+        self.events.partition_point(|e| (e.time, &e.position) < (time, position))
+    }
+
+    /// Appends an encoding that [`Self::decode`] reads.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        codec::put_len(out, self.events.len());
+        let mut topic = None;
+        for seen in &self.events {
+            // A topic is written where it changes; mostly there is one.
+            let same = topic == Some(&seen.position.topic);
+            out.push(u8::from(same) | u8::from(seen.fields.is_some()) << 1);
+            if !same {
+                codec::put_text(out, &seen.position.topic);
+                topic = Some(&seen.position.topic);
+            }
+            codec::put_i64(out, seen.position.partition.into());
+            codec::put_i64(out, seen.position.offset);
+            codec::put_time(out, seen.time);
+            codec::put_u64(out, seen.steps);
+            if let Some(fields) = &seen.fields {
+                fields.encode(out);
+            }
+        }
+        put_maybe_time(out, self.cut);
+    }
+
+    /// Reads what was written.
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
+        let mut events: VecDeque<Seen> = VecDeque::new();
+        for _ in 0..bytes.count()? {
+            let flags = bytes.byte()?;
+            let topic: Arc<str> = match events.back() {
+                Some(before) if flags & 1 != 0 => before.position.topic.clone(),
+                _ => bytes.text()?.into(),
+            };
+            let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
+            let position = Position { topic, partition, offset: bytes.i64()? };
+            let (time, steps) = (bytes.time()?, bytes.u64()?);
+            let fields = if flags & 2 == 0 { None } else { Some(Fields::decode(bytes)?) };
+            if events.back().is_some_and(|b| (b.time, &b.position) >= (time, &position)) {
+                return Err(Broken("events sorted by time and position"));
+            }
+            events.push_back(Seen { time, position, steps, fields });
+        }
+        Ok(Self { events, cut: maybe_time(bytes)? })
+    }
+}
+
+pub(super) fn put_maybe_time(out: &mut Vec<u8>, time: Option<Timestamp>) {
+    out.push(u8::from(time.is_some()));
+    if let Some(time) = time {
+        codec::put_time(out, time);
+    }
+}
+
+pub(super) fn maybe_time(bytes: &mut Reader<'_>) -> Result<Option<Timestamp>, Broken> {
+    Ok(if bytes.byte()? == 0 { None } else { Some(bytes.time()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn take(recent: &mut Recent, time: i64, offset: i64, step: u16, room: usize) -> Taken {
+        let position = Position::new("audit", 0, offset);
+        let mut fields = Fields::default();
+        fields.push("event.id".into(), [offset.to_string().as_str().into()].into());
+        recent.take((at(time), &position), step, &fields, room, |_| {})
+    }
+
+    fn with_fields(recent: &Recent) -> Vec<i64> {
+        let kept = recent.events.iter().filter(|e| e.fields.is_some());
+        kept.map(|e| e.position.offset).collect()
+    }
+
+    #[test]
+    fn an_event_is_new_once_for_each_step() {
+        let mut recent = Recent::default();
+        assert_eq!(take(&mut recent, 5, 0, 0, 9), Taken::New);
+        assert_eq!(take(&mut recent, 5, 0, 0, 9), Taken::Duplicate);
+        assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::NewStep);
+        assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::Duplicate);
+        assert_eq!(take(&mut recent, 5, 1, 0, 9), Taken::New);
+        assert_eq!(recent.count(at(5), at(5)), 2);
+    }
+
+    #[test]
+    fn the_newest_keep_their_fields_whatever_the_order_of_arrival() {
+        let mut recent = Recent::default();
+        for n in 0..12 {
+            take(&mut recent, n, n, 0, 99);
+        }
+        assert_eq!(with_fields(&recent), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        take(&mut recent, 1, 100, 0, 99);
+        take(&mut recent, 5, 105, 0, 99);
+        assert_eq!(with_fields(&recent), [3, 4, 5, 105, 6, 7, 8, 9, 10, 11]);
+        assert!(recent.fields(at(5), &Position::new("audit", 0, 105)).is_some());
+        assert!(recent.fields(at(2), &Position::new("audit", 0, 2)).is_none());
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told() {
+        let mut recent = Recent::default();
+        for n in 10..13 {
+            take(&mut recent, n, n, 0, 3);
+        }
+        assert_eq!(take(&mut recent, 5, 5, 0, 3), Taken::TooOld);
+        assert_eq!(recent.cut(), Some(at(5)));
+        let mut gone = None;
+        let position = Position::new("audit", 0, 20);
+        recent.take((at(20), &position), 0, &Fields::default(), 3, |time| gone = Some(time));
+        assert_eq!((gone, recent.cut()), (Some(at(10)), Some(at(10))));
+        assert_eq!(recent.count(at(0), at(99)), 3);
+    }
+
+    #[test]
+    fn both_ends_count_and_settled_events_are_told() {
+        let mut recent = Recent::default();
+        for n in [1, 2, 2, 3, 4] {
+            let offset = i64::try_from(recent.events.len()).unwrap();
+            take(&mut recent, n, offset, 0, 9);
+        }
+        assert_eq!(recent.count(at(2), at(3)), 3);
+        let newest: Vec<i64> = recent.latest(at(2), at(3)).map(|e| e.position.offset).collect();
+        assert_eq!(newest, [3, 2, 1]);
+        let mut gone = Vec::new();
+        recent.settle(at(3), |time| gone.push(time.as_millis()));
+        assert_eq!(gone, [1, 2, 2]);
+        assert_eq!(recent.cut(), None);
+    }
+
+    #[test]
+    fn it_reads_back_as_it_was() {
+        let mut recent = Recent::default();
+        for n in 0..15 {
+            take(&mut recent, n / 2, n, u16::try_from(n % 3).unwrap(), 13);
+        }
+        let mut bytes = Vec::new();
+        recent.encode(&mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let back = Recent::decode(&mut reader).unwrap();
+        reader.end().unwrap();
+        let mut again = Vec::new();
+        back.encode(&mut again);
+        assert_eq!(again, bytes);
+        assert_eq!(format!("{back:?}"), format!("{recent:?}"));
+        for len in 0..bytes.len() {
+            assert!(Recent::decode(&mut Reader::new(&bytes[..len])).is_err(), "{len}");
+        }
+    }
+}

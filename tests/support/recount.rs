@@ -1,0 +1,226 @@
+//! What the alerts of one rule must be, by brute force: the oracle that Hark is held against.
+//!
+//! Written from the rules' semantics alone (windows §3, threshold §4, alerts §5) and sharing no
+//! code with the engine: it keeps every event, looks at all of them again for each new one, and is
+//! slow. It takes the signals and clock ticks of one rule in the order of the log.
+
+use std::collections::BTreeMap;
+
+/// What the oracle needs to know of a rule; times in milliseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// `count` and `within`; `None` = every matching event fires.
+    pub(crate) threshold: Option<(usize, i64)>,
+    /// Whether there is a `group_by`.
+    pub(crate) grouped: bool,
+    pub(crate) lateness: i64,
+    pub(crate) keep_open: i64,
+    pub(crate) max_open: i64,
+}
+
+/// Topic, partition, offset: in this order they break ties.
+pub(crate) type Place = (String, i32, i64);
+
+/// One step of the log.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// The rule's query met an event of this key.
+    Event { key: String, time: i64, place: Place },
+    /// The stream's clock now stands here.
+    Clock(i64),
+}
+
+/// An alert, as it must stand when all is over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Recounted {
+    pub(crate) key: String,
+    pub(crate) opener: Place,
+    pub(crate) opened_at: i64,
+    pub(crate) first_seen: i64,
+    pub(crate) last_seen: i64,
+    pub(crate) count: usize,
+    pub(crate) firings: usize,
+    pub(crate) value: usize,
+    pub(crate) peak: usize,
+    pub(crate) resolved_at: i64,
+    pub(crate) resolution: &'static str,
+}
+
+/// All alerts of one rule, sorted, after the log and an endless silence.
+pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
+    let mut keys: BTreeMap<String, Key> = BTreeMap::new();
+    let mut clock = i64::MIN / 4;
+    let mut over = Vec::new();
+    for step in log {
+        match step {
+            Step::Clock(time) => {
+                clock = clock.max(*time);
+                for (key, state) in &mut keys {
+                    state.announce(settings, key, clock - settings.lateness, &mut over);
+                }
+            }
+            Step::Event { key, time, place } => {
+                let now = clock - settings.lateness;
+                if settings.threshold.is_some_and(|(_, within)| *time < now - within) {
+                    continue;
+                }
+                let state = keys.entry(key.clone()).or_default();
+                let event = (*time, place.clone());
+                if state.all.contains(&event) {
+                    continue;
+                }
+                state.all.push(event.clone());
+                if settings.threshold.is_none() && !settings.grouped {
+                    over.push(at_once(key, event));
+                } else {
+                    state.take(settings, event, now);
+                }
+            }
+        }
+    }
+    for (key, state) in &mut keys {
+        state.announce(settings, key, i64::MAX / 4, &mut over);
+    }
+    over.sort();
+    over
+}
+
+fn at_once(key: &str, (time, place): (i64, Place)) -> Recounted {
+    Recounted {
+        key: key.to_owned(),
+        opener: place,
+        opened_at: time,
+        first_seen: time,
+        last_seen: time,
+        count: 1,
+        firings: 1,
+        value: 1,
+        peak: 1,
+        resolved_at: time,
+        resolution: "OneEvent",
+    }
+}
+
+#[derive(Default)]
+struct Key {
+    /// Every event that was not late, once.
+    all: Vec<(i64, Place)>,
+    /// What the detector still knows, and which of it fired.
+    kept: Vec<(i64, Place)>,
+    fired: Vec<(i64, Place)>,
+    open: Vec<Open>,
+}
+
+struct Open {
+    opener: Place,
+    opened_at: i64,
+    /// Time, place and value of each firing.
+    firings: Vec<(i64, Place, usize)>,
+    first_seen: i64,
+    /// The rule's clock when the last of them arrived.
+    arrived: i64,
+}
+
+struct Fired {
+    event: (i64, Place),
+    first: i64,
+    value: usize,
+}
+
+impl Key {
+    fn take(&mut self, settings: &Settings, event: (i64, Place), now: i64) {
+        for fired in self.judge(settings, event) {
+            let time = fired.event.0;
+            let fits = |open: &Open| {
+                time >= open.opened_at - settings.keep_open && time <= open.end(settings).0
+            };
+            // Of those that it fits, the one that opened last.
+            let mut best: Option<usize> = None;
+            for (n, open) in self.open.iter().enumerate() {
+                if fits(open) && best.is_none_or(|b| open.opened_at > self.open[b].opened_at) {
+                    best = Some(n);
+                }
+            }
+            let n = best.unwrap_or_else(|| {
+                self.open.push(Open {
+                    opener: fired.event.1.clone(),
+                    opened_at: time,
+                    firings: Vec::new(),
+                    first_seen: fired.first,
+                    arrived: now,
+                });
+                self.open.len() - 1
+            });
+            let open = &mut self.open[n];
+            open.firings.push((time, fired.event.1, fired.value));
+            open.first_seen = open.first_seen.min(fired.first);
+            open.arrived = now;
+        }
+    }
+
+    /// The firings that the event makes, its own and those of windows it completes.
+    fn judge(&mut self, settings: &Settings, event: (i64, Place)) -> Vec<Fired> {
+        let Some((count, within)) = settings.threshold else {
+            let first = event.0;
+            return vec![Fired { event, first, value: 1 }];
+        };
+        let full = self.kept.len() >= 4 * count;
+        if full && self.kept.iter().all(|kept| event < *kept) {
+            return Vec::new();
+        }
+        self.kept.push(event);
+        self.kept.sort();
+        let mut found = Vec::new();
+        for last in &self.kept {
+            let window: Vec<_> =
+                self.kept.iter().filter(|e| *e <= last && last.0 - e.0 <= within).collect();
+            if window.len() >= count && !self.fired.contains(last) {
+                found.push(Fired { event: last.clone(), first: window[0].0, value: window.len() });
+            }
+        }
+        self.fired.extend(found.iter().map(|fired| fired.event.clone()));
+        if self.kept.len() > 4 * count {
+            self.kept.remove(0);
+        }
+        found
+    }
+
+    fn announce(&mut self, settings: &Settings, key: &str, now: i64, over: &mut Vec<Recounted>) {
+        let (told, open) = std::mem::take(&mut self.open).into_iter().partition(|open| {
+            now > open.end(settings).0 && now - open.arrived >= settings.keep_open
+        });
+        self.open = open;
+        let told: Vec<Open> = told;
+        for alert in told {
+            let (resolved_at, resolution) = alert.end(settings);
+            let counted: Vec<i64> = self
+                .all
+                .iter()
+                .map(|(time, _)| *time)
+                .filter(|time| *time >= alert.first_seen && *time <= resolved_at)
+                .collect();
+            let latest = alert.firings.iter().max().unwrap();
+            over.push(Recounted {
+                key: key.to_owned(),
+                opener: alert.opener.clone(),
+                opened_at: alert.opened_at,
+                first_seen: alert.first_seen,
+                last_seen: *counted.iter().max().unwrap(),
+                count: counted.len(),
+                firings: alert.firings.len(),
+                value: latest.2,
+                peak: alert.firings.iter().map(|firing| firing.2).max().unwrap(),
+                resolved_at,
+                resolution,
+            });
+        }
+    }
+}
+
+impl Open {
+    fn end(&self, settings: &Settings) -> (i64, &'static str) {
+        let last = self.firings.iter().map(|firing| firing.0).max().unwrap();
+        let (quiet, oldest) = (last + settings.keep_open, self.opened_at + settings.max_open);
+        if quiet <= oldest { (quiet, "Quiet") } else { (oldest, "MaxOpen") }
+    }
+}
