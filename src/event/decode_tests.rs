@@ -1,3 +1,5 @@
+//! What the decoder promises, held against `serde_json`.
+
 use super::*;
 use crate::base::{Position, Timestamp};
 use crate::event::{Scalar, Segment, Slot, Wanted};

@@ -1,9 +1,9 @@
 //! How one product's record becomes an event.
 //!
 //! A mapping file says which records are the product's, where the common fields stand in them, and
-//! what each event means (category, type, outcome). [`Mapping`] is a file without mistakes;
-//! [`Mappings`] are all of them, compiled against the layout of what rules and sinks read: a field
-//! that nobody reads is not computed. Above `query`, because mappings use queries.
+//! what each event means (category, type, outcome). [`Mappings`] are all files, without mistakes,
+//! compiled against the layout of what rules and sinks read: a field that nobody reads is not
+//! computed. Above `query`, because mappings use queries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
