@@ -1,1 +1,1 @@
-
+//! Mapping files as written, and what becomes of records.
