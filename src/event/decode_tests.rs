@@ -337,7 +337,7 @@ fn naive(layout: &Layout, record: &Json) -> Option<Vec<Vec<serde_json::Value>>> 
                     Box::new(|exact| leads(path, exact, false)),
                 )
             }
-            Wanted::Elements(_) | Wanted::AnyText => unreachable!(),
+            Wanted::Elements(_) | Wanted::Present(_) | Wanted::AnyText => unreachable!(),
         };
         if twice.iter().any(|name| reads(name)) {
             return None;

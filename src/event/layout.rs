@@ -26,6 +26,9 @@ pub enum Wanted {
     Values(FieldName),
     /// The elements of the array at a path (or the one object there), whole: `raw.target: { … }`.
     Elements(FieldName),
+    /// Whether there is anything at a path of the record but null and empty arrays, be it an object:
+    /// `raw.details: *`. Holds one `true`, or nothing.
+    Present(FieldName),
     /// Every string of the original record: free text.
     AnyText,
 }

@@ -27,6 +27,8 @@ struct Node {
 pub(super) struct Wishes {
     /// Slots that take its scalars.
     pub(super) values: Vec<FieldId>,
+    /// Slots that are told that something is there.
+    pub(super) present: Vec<FieldId>,
     /// Slots that take its elements whole.
     pub(super) elements: Vec<FieldId>,
     /// What takes something of everything below.
@@ -67,6 +69,11 @@ impl Plan {
                     }
                 }
                 Wanted::Elements(_) => {}
+                Wanted::Present(name) => {
+                    if let Some(wishes) = name.raw_path().and_then(|path| plan.make(path)) {
+                        wishes.present.push(field);
+                    }
+                }
                 Wanted::AnyText => {
                     if let Some(wishes) = plan.make(&[]) {
                         wishes.below.push(Below::AnyText(field));
@@ -186,6 +193,7 @@ impl Plan {
             if let Some(into) = self.nodes.get_mut(*element as usize) {
                 // What is wanted of the array as a whole, or of all below it, is under way already.
                 into.own.values.extend(&parent.own.values);
+                into.own.present.extend(&parent.own.present);
                 into.own.json |= parent.own.json;
             }
             for (key, child) in &parent.keys {
@@ -208,6 +216,7 @@ impl Plan {
         let Some(source) = self.nodes.get(from as usize).cloned() else { return };
         if let Some(target) = self.nodes.get_mut(into as usize) {
             target.own.values.extend(&source.own.values);
+            target.own.present.extend(&source.own.present);
             target.own.elements.extend(&source.own.elements);
             target.own.below.extend(source.own.below);
             target.own.json |= source.own.json;

@@ -38,7 +38,9 @@ impl Event {
             .iter()
             .map(|(_, wanted)| match wanted {
                 Wanted::Elements(_) => Slot::Elements(Vec::new()),
-                Wanted::Values(_) | Wanted::AnyText => Slot::Values(SmallVec::new()),
+                Wanted::Values(_) | Wanted::Present(_) | Wanted::AnyText => {
+                    Slot::Values(SmallVec::new())
+                }
             })
             .collect();
         Self { time, clamped: false, position, mapping, slots }

@@ -27,6 +27,9 @@ pub enum Number {
     Float(f64),
 }
 
+/// Never NaN.
+impl Eq for Number {}
+
 impl Number {
     /// Reads a text in JSON's grammar of numbers (`3`, `-0.5e3`; not `03`, `+3`, `.5`, `NaN`).
     pub fn parse(text: &str) -> Option<Self> {

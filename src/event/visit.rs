@@ -145,6 +145,15 @@ impl<'p> Walk<'p, '_> {
         E::custom("refused")
     }
 
+    /// Tells whoever asked that something is there.
+    fn present(&mut self, node: Option<NodeId>) {
+        for field in self.wishes(node).map_or(&[][..], |wishes| &wishes.present) {
+            if self.event.first(*field).is_none() {
+                self.event.push(*field, Scalar::Bool(true));
+            }
+        }
+    }
+
     /// Gives a scalar to whoever wants it here.
     fn scalar(&mut self, node: Option<NodeId>, scalar: Scalar) {
         let fields = self.wishes(node).map_or(&[][..], |wishes| &wishes.values);
@@ -279,22 +288,26 @@ impl<'de> Visitor<'de> for Here<'_, '_, '_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.walk.present(self.node);
         self.walk.scalar(self.node, Scalar::Bool(value));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.walk.present(self.node);
         self.walk.scalar(self.node, Scalar::Number(Number::Int(value)));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.walk.present(self.node);
         let number = i64::try_from(value).map_or(Number::Large(value), Number::Int);
         self.walk.scalar(self.node, Scalar::Number(number));
         Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.walk.present(self.node);
         self.walk.scalar(self.node, Scalar::Number(Number::Float(value)));
         Ok(())
     }
@@ -304,6 +317,7 @@ impl<'de> Visitor<'de> for Here<'_, '_, '_> {
         if walk.wishes(node).is_some_and(|wishes| wishes.json) && walk.is_document(text)? {
             return walk.document(node, fresh, text);
         }
+        walk.present(node);
         if walk.takes(node) {
             walk.scalar(node, Scalar::Text(text.into()));
         }
@@ -343,6 +357,7 @@ impl<'de> Visitor<'de> for Here<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let Self { walk, node, .. } = self;
+        walk.present(node);
         let mark = walk.mark();
         while let Some(child) = entries.next_key_seed(Key { walk: &mut *walk, node })? {
             entries.next_value_seed(At { walk: &mut *walk, node: child, fresh: true })?;

@@ -24,7 +24,7 @@ impl KafkaFields {
     pub(super) fn new(layout: &Layout) -> Self {
         let of = |wanted: &Wanted| match wanted {
             Wanted::Values(name) => part(name),
-            Wanted::Elements(_) | Wanted::AnyText => None,
+            Wanted::Elements(_) | Wanted::Present(_) | Wanted::AnyText => None,
         };
         Self(layout.iter().filter_map(|(slot, wanted)| Some((slot, of(wanted)?))).collect())
     }

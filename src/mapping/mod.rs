@@ -286,7 +286,7 @@ impl Mappings {
                     Wanted::Values(name) if name.is_pattern() => name.matches(&field.dotted()),
                     Wanted::Values(name) => name == field,
                     Wanted::AnyText => fields.contains_key(field),
-                    Wanted::Elements(_) => false,
+                    Wanted::Elements(_) | Wanted::Present(_) => false,
                 };
                 let text_only = *wanted == Wanted::AnyText;
                 let values = values.iter().filter(|v| !text_only || v.as_text().is_some());

@@ -294,7 +294,7 @@ fn read_slot(name: &FieldName, layout: &mut Layout) -> Option<FieldId> {
     let dotted = name.dotted();
     let met = layout.iter().any(|(_, wanted)| match wanted {
         Wanted::Values(pattern) => pattern.is_pattern() && pattern.matches(&dotted),
-        Wanted::Elements(_) | Wanted::AnyText => false,
+        Wanted::Elements(_) | Wanted::Present(_) | Wanted::AnyText => false,
     });
     met.then(|| layout.field(name))
 }
@@ -382,7 +382,7 @@ fn patterns(layout: &Layout) -> Vec<(FieldId, Vec<FieldId>)> {
     let values = || {
         layout.iter().filter_map(|(slot, wanted)| match wanted {
             Wanted::Values(name) => Some((slot, name)),
-            Wanted::Elements(_) | Wanted::AnyText => None,
+            Wanted::Elements(_) | Wanted::Present(_) | Wanted::AnyText => None,
         })
     };
     let patterns = values().filter(|(_, pattern)| pattern.is_pattern()).map(|(slot, pattern)| {

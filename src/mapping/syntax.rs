@@ -186,7 +186,7 @@ fn fields_of(condition: &Condition) -> Vec<FieldName> {
     let mut layout = Layout::new();
     let _reported_later = condition.query.compile(&mut layout, &Sets::default());
     let names = layout.iter().filter_map(|(_, wanted)| match wanted {
-        Wanted::Values(name) | Wanted::Elements(name) => Some(name.clone()),
+        Wanted::Values(name) | Wanted::Elements(name) | Wanted::Present(name) => Some(name.clone()),
         Wanted::AnyText => None,
     });
     names.collect()

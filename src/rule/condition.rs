@@ -54,7 +54,9 @@ fn wanted(layout: &Layout) -> Vec<FieldName> {
     layout
         .iter()
         .filter_map(|(_, wanted)| match wanted {
-            Wanted::Values(field) | Wanted::Elements(field) => Some(field.clone()),
+            Wanted::Values(field) | Wanted::Elements(field) | Wanted::Present(field) => {
+                Some(field.clone())
+            }
             Wanted::AnyText => None,
         })
         .collect()

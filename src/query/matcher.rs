@@ -1,0 +1,376 @@
+//! A compiled query at work: looks at one event, computes nothing that could be computed before.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::ast::{Bounds, Case, Limit};
+use super::fold;
+use super::list::List;
+use super::net::{self, Network};
+use super::pattern::Glob;
+use super::regex::RegexTest;
+use super::schedule::Schedule;
+use crate::base::Timestamp;
+use crate::event::{Event, FieldId, FieldName, Number, Scalar, Segment};
+
+/// A compiled query.
+#[derive(Debug)]
+pub struct Matcher {
+    root: Node,
+}
+
+impl Matcher {
+    pub(super) fn new(root: Node) -> Self {
+        Self { root }
+    }
+
+    /// Whether the event meets the query.
+    pub fn matches(&self, event: &Event) -> bool {
+        self.root.holds(&Scope { event, element: None })
+    }
+}
+
+/// What is looked at: an event, and inside braces one element of it.
+struct Scope<'e> {
+    event: &'e Event,
+    element: Option<&'e Value>,
+}
+
+/// A condition.
+#[derive(Debug)]
+pub(super) enum Node {
+    All(Box<[Node]>),
+    Any(Box<[Node]>),
+    Not(Box<Node>),
+    /// Some value is there.
+    Exists(Source),
+    /// Some value meets the test.
+    Value(Source, ValueTest),
+    /// The event's time lies in the schedule; the slot names the event's own zone.
+    Schedule(Arc<Schedule>, Option<FieldId>),
+    /// Some element meets the condition.
+    Element(Source, Box<Node>),
+}
+
+/// Where values come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A slot of the event.
+    Slot(FieldId),
+    /// The event's time.
+    Time,
+    /// A path from the element.
+    Path(Box<[Segment]>),
+    /// Every path from the element that the name meets.
+    Pattern(FieldName),
+}
+
+/// What is asked of one value.
+#[derive(Debug)]
+pub(super) enum ValueTest {
+    Text(TextTest),
+    Number(Number),
+    /// The literal of an equality with `@timestamp`, as a time.
+    Time(Option<Timestamp>),
+    Like(Glob),
+    Matches(RegexTest),
+    Within(Bounds),
+    Address(IpAddr),
+    Network(Network),
+    In(Arc<List>),
+    /// Always from the event, also inside braces.
+    Same(Source, Case),
+}
+
+/// Equality with a text.
+#[derive(Debug)]
+pub(super) struct TextTest {
+    /// Folded when case is ignored.
+    text: Box<str>,
+    ascii: bool,
+    case: Case,
+    /// The number that the text reads as, for numbers of the record.
+    number: Option<Number>,
+}
+
+/// One value, borrowed from wherever it stands.
+#[derive(Debug, Clone, Copy)]
+enum ValueRef<'v> {
+    Bool(bool),
+    Number(Number),
+    Text(&'v str),
+    Time(Timestamp),
+}
+
+impl Node {
+    fn holds(&self, scope: &Scope<'_>) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.holds(scope)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.holds(scope)),
+            Self::Not(node) => !node.holds(scope),
+            Self::Exists(source) => scope.exists(source),
+            Self::Value(source, test) => scope.any(source, |value| test.holds(value, scope)),
+            Self::Schedule(schedule, zone) => {
+                let zone = zone.and_then(|slot| scope.event.first(slot)).and_then(Scalar::as_text);
+                schedule.contains(scope.event.time, zone)
+            }
+            Self::Element(source, inner) => scope.any_element(source, |element| {
+                inner.holds(&Scope { event: scope.event, element: Some(element) })
+            }),
+        }
+    }
+}
+
+impl Scope<'_> {
+    fn exists(&self, source: &Source) -> bool {
+        match source {
+            Source::Slot(slot) => !self.event.values(*slot).is_empty(),
+            Source::Time => true,
+            Source::Path(path) => self.element.is_some_and(|e| any_at(e, path, &mut |_| true)),
+            Source::Pattern(name) => self.element.is_some_and(|element| {
+                any_below(element, &mut String::new(), &mut |path, _| name.matches(path))
+            }),
+        }
+    }
+
+    /// Whether `test` holds for some value.
+    fn any(&self, source: &Source, mut test: impl FnMut(ValueRef<'_>) -> bool) -> bool {
+        let mut json = |value: &Value| ValueRef::of_json(value).is_some_and(&mut test);
+        match source {
+            Source::Slot(slot) => self.event.values(*slot).iter().any(|v| test(ValueRef::of(v))),
+            Source::Time => test(ValueRef::Time(self.event.time)),
+            Source::Path(path) => self.element.is_some_and(|e| any_at(e, path, &mut json)),
+            Source::Pattern(name) => self.element.is_some_and(|element| {
+                any_below(element, &mut String::new(), &mut |path, value| {
+                    name.matches(path) && json(value)
+                })
+            }),
+        }
+    }
+
+    fn any_element(&self, source: &Source, mut test: impl FnMut(&Value) -> bool) -> bool {
+        match source {
+            Source::Slot(slot) => self.event.elements(*slot).iter().any(test),
+            Source::Path(path) => self.element.is_some_and(|e| any_at(e, path, &mut test)),
+            // The grammar has no such braces.
+            Source::Time | Source::Pattern(_) => false,
+        }
+    }
+}
+
+/// Whether `test` holds for some value at `path`: arrays are walked through, nulls left out, dots in
+/// keys are path steps.
+fn any_at(value: &Value, path: &[Segment], test: &mut dyn FnMut(&Value) -> bool) -> bool {
+    match (path.split_first(), value) {
+        (None, Value::Null) => false,
+        (None, Value::Array(items)) => items.iter().any(|item| any_at(item, path, test)),
+        (None, one) => test(one),
+        (Some((Segment::Key(_), _)), Value::Array(items)) => {
+            items.iter().any(|item| any_at(item, path, test))
+        }
+        (Some((Segment::Key(_), _)), Value::Object(entries)) => entries
+            .iter()
+            .any(|(key, below)| after(path, key).is_some_and(|rest| any_at(below, rest, test))),
+        (Some((Segment::Index(index), rest)), Value::Array(items)) => {
+            items.get(*index as usize).is_some_and(|item| any_at(item, rest, test))
+        }
+        _ => false,
+    }
+}
+
+/// What is left of a path after a key, which may be several steps.
+fn after<'p>(path: &'p [Segment], key: &str) -> Option<&'p [Segment]> {
+    key.split('.').try_fold(path, |path, step| match path.split_first() {
+        Some((Segment::Key(own), rest)) if own.as_ref() == step => Some(rest),
+        _ => None,
+    })
+}
+
+/// Whether `test` holds for some scalar with its dotted path.
+fn any_below(value: &Value, path: &mut String, test: &mut dyn FnMut(&str, &Value) -> bool) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => items.iter().any(|item| any_below(item, path, test)),
+        Value::Object(entries) => entries.iter().any(|(key, below)| {
+            let length = path.len();
+            if length > 0 {
+                path.push('.');
+            }
+            path.push_str(key);
+            let found = any_below(below, path, test);
+            path.truncate(length);
+            found
+        }),
+        scalar => test(path, scalar),
+    }
+}
+
+impl ValueTest {
+    fn holds(&self, value: ValueRef<'_>, scope: &Scope<'_>) -> bool {
+        match self {
+            Self::Text(test) => test.holds(value),
+            Self::Number(number) => value.number().is_some_and(|own| own.compare(*number).is_eq()),
+            Self::Time(time) => value.time() == *time,
+            Self::Like(glob) => value.with_text(|text| glob.matches(text)),
+            Self::Matches(regex) => value.with_text(|text| regex.is_match(text)),
+            Self::Within(bounds) => value.is_within(bounds),
+            Self::Address(address) => value.address() == Some(*address),
+            Self::Network(network) => match value {
+                ValueRef::Text(text) => {
+                    net::address(text).is_some_and(|address| network.contains(address))
+                        || fold::equal(text, network.text())
+                }
+                _ => false,
+            },
+            Self::In(list) => match value {
+                ValueRef::Number(number) => list.contains_number(number),
+                value => value.with_text(|text| list.contains_text(text)),
+            },
+            // Inside braces, too, `$field` is a field of the event.
+            Self::Same(other, case) => scope.any(other, |other| value.is_same(other, *case)),
+        }
+    }
+}
+
+impl TextTest {
+    pub(super) fn new(text: &str, case: Case) -> Self {
+        let own = match case {
+            Case::Ignored => fold::text(text).into(),
+            Case::Exact => text.into(),
+        };
+        Self { text: own, ascii: text.is_ascii(), case, number: Number::parse(text) }
+    }
+
+    fn holds(&self, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Text(text) => self.is_text(text),
+            ValueRef::Bool(value) => self.is_text(bool_text(value)),
+            ValueRef::Number(number) => self.number.is_some_and(|own| own.compare(number).is_eq()),
+            ValueRef::Time(time) => self.is_text(&time.to_string()),
+        }
+    }
+
+    fn is_text(&self, text: &str) -> bool {
+        match self.case {
+            Case::Exact => self.text.as_ref() == text,
+            Case::Ignored if self.ascii && text.is_ascii() => self.text.eq_ignore_ascii_case(text),
+            Case::Ignored => self.text.chars().eq(text.chars().map(fold::char)),
+        }
+    }
+}
+
+const fn bool_text(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+impl<'v> ValueRef<'v> {
+    fn of(scalar: &'v Scalar) -> Self {
+        match scalar {
+            Scalar::Bool(value) => Self::Bool(*value),
+            Scalar::Number(number) => Self::Number(*number),
+            Scalar::Text(text) => Self::Text(text),
+        }
+    }
+
+    /// `None` for objects, which are no values.
+    fn of_json(value: &'v Value) -> Option<Self> {
+        match value {
+            Value::Bool(value) => Some(Self::Bool(*value)),
+            Value::Number(number) => Number::from_json(number).map(Self::Number),
+            Value::String(text) => Some(Self::Text(text)),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The value's text; only texts themselves are there without being written first.
+    fn with_text(self, test: impl FnOnce(&str) -> bool) -> bool {
+        match self {
+            Self::Text(text) => test(text),
+            Self::Bool(value) => test(bool_text(value)),
+            Self::Number(number) => test(&number.to_string()),
+            Self::Time(time) => test(&time.to_string()),
+        }
+    }
+
+    /// The number it is, or reads as.
+    fn number(self) -> Option<Number> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Text(text) => Number::parse(text),
+            Self::Bool(_) | Self::Time(_) => None,
+        }
+    }
+
+    /// The time it is, or reads as.
+    fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::Time(time) => Some(time),
+            Self::Text(text) => Timestamp::parse(text),
+            Self::Bool(_) | Self::Number(_) => None,
+        }
+    }
+
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Text(text) => net::address(text),
+            Self::Bool(_) | Self::Number(_) | Self::Time(_) => None,
+        }
+    }
+
+    fn is_within(self, bounds: &Bounds) -> bool {
+        let of_time = [bounds.lower, bounds.upper]
+            .iter()
+            .any(|bound| matches!(bound.map(|b| b.at), Some(Limit::Time(_))));
+        if of_time {
+            self.time().is_some_and(|time| {
+                meets(bounds, |limit| match limit {
+                    Limit::Time(at) => Some(time.cmp(&at)),
+                    Limit::Number(_) => None,
+                })
+            })
+        } else {
+            self.number().is_some_and(|number| {
+                meets(bounds, |limit| match limit {
+                    Limit::Number(at) => Some(number.compare(at)),
+                    Limit::Time(_) => None,
+                })
+            })
+        }
+    }
+
+    /// Equal as two fields are.
+    fn is_same(self, other: Self, case: Case) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => match case {
+                Case::Exact => a == b,
+                Case::Ignored => {
+                    fold::equal(a, b) || net::address(a).is_some_and(|a| net::address(b) == Some(a))
+                }
+            },
+            (Self::Time(time), other) | (other, Self::Time(time)) => other.time() == Some(time),
+            (Self::Number(number), other) | (other, Self::Number(number)) => {
+                other.number().is_some_and(|other| other.compare(number).is_eq())
+            }
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Bool(value), Self::Text(text)) | (Self::Text(text), Self::Bool(value)) => {
+                match case {
+                    Case::Exact => text == bool_text(value),
+                    Case::Ignored => fold::equal(text, bool_text(value)),
+                }
+            }
+        }
+    }
+}
+
+/// Whether both bounds hold, given how the value compares to a limit.
+fn meets(bounds: &Bounds, order: impl Fn(Limit) -> Option<std::cmp::Ordering>) -> bool {
+    let lower = bounds.lower.is_none_or(|bound| {
+        order(bound.at).is_some_and(|order| order.is_gt() || (bound.inclusive && order.is_eq()))
+    });
+    let upper = bounds.upper.is_none_or(|bound| {
+        order(bound.at).is_some_and(|order| order.is_lt() || (bound.inclusive && order.is_eq()))
+    });
+    lower && upper
+}
