@@ -42,6 +42,10 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "20"),
 ];
 
+/// The embedded cluster takes a whole session time-out for each rebalance but the first.
+const EMBEDDED_CONSUMER: &[(&str, &str)] =
+    &[("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
+
 /// What consumers need for the guarantee.
 const CONSUMER_FIXED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "cooperative-sticky"),
@@ -91,6 +95,11 @@ pub(super) fn configuration(settings: &Settings, bootstrap: &str, kind: Kind<'_>
     let mut config = ClientConfig::new();
     for (name, value) in DEFAULTS.iter().chain(defaults) {
         config.set(*name, *value);
+    }
+    if settings.is_embedded() && matches!(kind, Kind::Consumer(_)) {
+        for (name, value) in EMBEDDED_CONSUMER {
+            config.set(*name, *value);
+        }
     }
     // librdkafka warns on every start about a property of the other kind of client.
     let other = match kind {
