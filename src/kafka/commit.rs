@@ -2,7 +2,7 @@
 //! sources are committed. At least once; the step that transactions will take the place of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::consumer::QUERY_TIMEOUT;
 use super::record::TopicPartition;
@@ -18,7 +18,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(40);
 /// How long a commit may take, with what it waits for while the group rebalances.
 const COMMIT_MAX: Duration = Duration::from_secs(20);
 
-/// The part of both that remains once the worker was told to stop.
+/// What remains of each once the worker was told to stop.
 const STOPPING_MAX: Duration = Duration::from_secs(4);
 
 /// Where the group stands, as far as this worker knows.
@@ -90,7 +90,7 @@ impl Commit {
         task: &dyn Task,
         stopping: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
-        flush(producer, stopping)?;
+        flush(producer, &mut Patience::new(FLUSH_MAX, stopping))?;
         let moved: Vec<(TopicPartition, i64)> = consumer
             .positions()
             .into_iter()
@@ -106,29 +106,43 @@ impl Commit {
             consumer.set_bookmark(partition, bookmark.clone());
             bookmarks.push((partition.clone(), bookmark));
         }
-        consumer.commit(&moved, if stopping() { STOPPING_MAX } else { COMMIT_MAX })?;
+        let mut patience = Patience::new(COMMIT_MAX, stopping);
+        consumer.commit_until(&moved, &mut || patience.is_over())?;
         self.committed.extend(moved);
         self.bookmarks.extend(bookmarks);
         Ok(())
     }
 }
 
-/// Waits for every acknowledgement, in slices: an order to stop shortens the wait.
-fn flush(producer: &Producer, stopping: &dyn Fn() -> bool) -> Result<(), Error> {
-    const SLICE: Duration = Duration::from_millis(100);
-    let begun = clock::instant();
-    let mut told = None;
-    loop {
-        if producer.settle(SLICE) {
-            return producer.delivered();
-        }
-        let now = clock::instant();
-        if stopping() {
-            told.get_or_insert(now);
-        }
-        let told_long_ago = told.is_some_and(|told| now.duration_since(told) > STOPPING_MAX);
-        if told_long_ago || now.duration_since(begun) > FLUSH_MAX {
+/// Waits for every acknowledgement.
+fn flush(producer: &Producer, patience: &mut Patience<'_>) -> Result<(), Error> {
+    while !producer.settle(Duration::from_millis(50)) {
+        if patience.is_over() {
             return producer.flush(Duration::ZERO);
         }
+    }
+    producer.delivered()
+}
+
+/// A wait with a bound, which an order to stop shortens.
+struct Patience<'a> {
+    begun: Instant,
+    max: Duration,
+    stopping: &'a dyn Fn() -> bool,
+    told: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(max: Duration, stopping: &'a dyn Fn() -> bool) -> Self {
+        Self { begun: clock::instant(), max, stopping, told: None }
+    }
+
+    fn is_over(&mut self) -> bool {
+        let now = clock::instant();
+        if self.told.is_none() && (self.stopping)() {
+            self.told = Some(now);
+        }
+        now.duration_since(self.begun) > self.max
+            || self.told.is_some_and(|told| now.duration_since(told) > STOPPING_MAX)
     }
 }

@@ -5,6 +5,7 @@
 //! In between the caller finishes what it has begun; seconds are fine. One thread uses a consumer.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -184,8 +185,10 @@ impl Consumer {
             };
             return Err(Error::Lost { partition, position, low, high, lost });
         }
-        // Unassigned in the meantime, or truncated and grown again: the fetch is tried anew.
-        Ok(())
+        // All positions are there (again). The client has stopped fetching all the same, and a new one
+        // resumes where the group stands.
+        let detail = "a broker refused a position that it holds; start again".to_owned();
+        Err(Error::Fatal { what: "reading", detail })
     }
 
     /// The last error that has not been seen to pass.
@@ -310,6 +313,16 @@ impl Consumer {
     /// Commits these offsets, each the next to be read, and waits for the group's answer, at most
     /// `max`. Partitions that are not owned are left out: someone else's position is not ours to set.
     pub fn commit(&self, offsets: &[(TopicPartition, i64)], max: Duration) -> Result<(), Error> {
+        let end = clock::instant() + max;
+        self.commit_until(offsets, &mut || clock::instant() >= end)
+    }
+
+    /// [`Self::commit`], but waiting until `enough` says so.
+    pub(super) fn commit_until(
+        &self,
+        offsets: &[(TopicPartition, i64)],
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         {
             let owned = self.owned();
@@ -330,17 +343,15 @@ impl Consumer {
         if list.count() == 0 {
             return Ok(());
         }
-        let end = clock::instant() + max;
         loop {
             if self.client.assignment_lost() {
                 let detail = "the group went on without this member".to_owned();
                 return Err(Error::Retriable { what: "committing", detail });
             }
-            let left = end.saturating_duration_since(clock::instant());
-            match native::commit(self.client.client(), &list, left) {
+            match native::commit(self.client.client(), &list, enough) {
                 Ok(()) => return Ok(()),
-                Err(code) if passes(code) && !left.is_zero() => {
-                    thread::sleep(left.min(Duration::from_millis(50)));
+                Err(code) if passes(code) && !enough() => {
+                    thread::sleep(Duration::from_millis(50));
                 }
                 Err(code) => {
                     let detail = code.to_string();
@@ -393,6 +404,19 @@ impl Consumer {
     /// Whether the group has gone on without this member.
     pub fn is_lost(&self) -> bool {
         self.client.assignment_lost()
+    }
+
+    /// Leaves the group, waiting at most `max`; says whether it has. With every broker down it may
+    /// take as long as the group's session, after which the group knows anyway: then it goes on in
+    /// the background.
+    pub fn leave(self, max: Duration) -> bool {
+        let (tell, left) = sync_channel(1);
+        let leaving = thread::Builder::new().name("leaving".to_owned()).spawn(move || {
+            drop(self);
+            tell.try_send(())
+        });
+        // Without a thread, the closure and the consumer in it are dropped: that is leaving too.
+        leaving.is_err() || left.recv_timeout(max).is_ok()
     }
 
     /// Every partition of the subscribed topics, whoever owns it; asks the cluster.

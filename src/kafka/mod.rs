@@ -3,17 +3,18 @@
 //!
 //! What is promised now is at least once with nothing skipped: a source offset is committed only
 //! after everything that came of the records before it has been acknowledged by Kafka
-//! ([`worker`], and [`commit`], the step that transactions will replace). What a record means is
+//! ([`cycle`], and [`commit`], its last step, whose place transactions will take). What a record means is
 //! left to `src/role/`.
 //!
 //! Reading order: [`settings`], [`cluster`], [`topics`]; [`record`], [`task`]; [`consumer`],
-//! [`producer`]; [`worker`], [`commit`], [`health`]. [`native`] holds the few calls that the safe
+//! [`producer`]; [`worker`], [`cycle`], [`commit`], [`start`], [`health`]. [`native`] holds the few calls that the safe
 //! client does not offer.
 
 mod client;
 pub mod cluster;
 mod commit;
 pub mod consumer;
+mod cycle;
 mod error;
 pub mod health;
 mod native;
@@ -39,4 +40,4 @@ pub use task::{
     BOOKMARK_BYTES_MAX, Committed, Log, OwnedSource, Sources, Start, StartPolicy, Task,
 };
 pub use topics::{Cleanup, Problem, TopicSpec, Topics};
-pub use worker::{Worker, WorkerSettings, spawn};
+pub use worker::{STOP_DEADLINE, Worker, WorkerSettings, spawn};

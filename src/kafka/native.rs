@@ -35,12 +35,12 @@ pub(super) fn watermarks<C: ClientContext>(
     (!error.is_error() && low >= 0 && high >= 0).then_some((low, high))
 }
 
-/// Commits the offsets and waits for the answer, but not longer than `max`: the safe client's
-/// synchronous commit has no bound of its own.
+/// Commits the offsets and waits for the answer, until `enough` says so: the safe client's synchronous
+/// commit has no bound of its own.
 pub(super) fn commit<C: ClientContext>(
     client: &Client<C>,
     offsets: &TopicPartitionList,
-    max: Duration,
+    enough: &mut dyn FnMut() -> bool,
 ) -> Result<(), RDKafkaErrorCode> {
     // SAFETY: the client outlives the queue, which is destroyed below on every path.
     let queue = unsafe { sys::rd_kafka_queue_new(client.native_ptr()) };
@@ -51,16 +51,18 @@ pub(super) fn commit<C: ClientContext>(
     let answer = if refused.is_error() {
         Err(refused.into())
     } else {
-        let millis = i32::try_from(max.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is live; a null event means that time ran out.
-        let event = unsafe { sys::rd_kafka_queue_poll(queue, millis) };
-        if event.is_null() {
-            Err(RDKafkaErrorCode::OperationTimedOut)
-        } else {
-            let answer = commit_answer(event);
-            // SAFETY: the event came from the poll above and is not used after this.
-            unsafe { sys::rd_kafka_event_destroy(event) };
-            answer
+        loop {
+            // SAFETY: the queue is live; a null event means that the 50 ms ran out.
+            let event = unsafe { sys::rd_kafka_queue_poll(queue, 50) };
+            if !event.is_null() {
+                let answer = commit_answer(event);
+                // SAFETY: the event came from the poll above and is not used after this.
+                unsafe { sys::rd_kafka_event_destroy(event) };
+                break answer;
+            }
+            if enough() {
+                break Err(RDKafkaErrorCode::OperationTimedOut);
+            }
         }
     };
     // SAFETY: the queue was created above; a late answer is dropped with it.

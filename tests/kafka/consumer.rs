@@ -1,0 +1,90 @@
+//! A consumer without a worker, as a role with a loop of its own uses it.
+
+use std::time::{Duration, Instant};
+
+use hark::base::Timestamp;
+use hark::kafka::{Consumer, Polled, Rebalance, StartPolicy, State, TopicPartition};
+
+use crate::scene::{SOON, Scene, reaches};
+use crate::support::{eventually, kafka};
+
+/// Polls until the consumer owns `count` partitions, answering as a role with its own loop does.
+fn join(consumer: &Consumer, count: usize) {
+    let mut owned = 0;
+    eventually(SOON, || {
+        match consumer.poll(Duration::from_millis(50)).unwrap() {
+            Polled::Rebalance(Rebalance::Assigned(partitions)) => {
+                consumer
+                    .assign(&consumer.begins(&partitions, &|_| StartPolicy::Earliest).unwrap())
+                    .unwrap();
+                owned += partitions.len();
+            }
+            Polled::Rebalance(Rebalance::Revoked { partitions, .. }) => {
+                consumer.unassign(&partitions).unwrap();
+                owned -= partitions.len();
+            }
+            Polled::Record(_) => panic!("a record before the assignment is complete"),
+            Polled::Idle => {}
+        }
+        if owned == count { Ok(()) } else { Err(owned) }
+    });
+}
+
+fn next_offset(consumer: &Consumer) -> i64 {
+    eventually(SOON, || match consumer.poll(Duration::from_millis(50)).unwrap() {
+        Polled::Record(message) => Ok(message.record().offset),
+        _ => Err("no record"),
+    })
+}
+
+#[test]
+fn a_consumer_alone_commits_a_prefix_and_goes_on_there() {
+    let scene = Scene::new(kafka(), 1);
+    scene.produce(0..100);
+    let partition = TopicPartition::new(&*scene.input, 0);
+    let topics = vec![scene.input.clone()];
+    let consumer = scene.cluster.consumer(&scene.group, &topics).unwrap();
+    join(&consumer, 1);
+    for offset in 0..40 {
+        assert_eq!(next_offset(&consumer), offset);
+    }
+    assert_eq!(consumer.position(&partition), Some(40));
+    assert_eq!(consumer.high_watermark(&partition), Some(100));
+    consumer.commit(&[(partition.clone(), 25)], SOON).unwrap();
+    drop(consumer);
+
+    let consumer = scene.cluster.consumer(&scene.group, &topics).unwrap();
+    join(&consumer, 1);
+    assert_eq!(consumer.position(&partition), Some(25), "before anything is delivered");
+    assert_eq!(next_offset(&consumer), 25);
+    consumer.pause(std::slice::from_ref(&partition)).unwrap();
+    for _ in 0..5 {
+        assert!(matches!(consumer.poll(Duration::from_millis(50)).unwrap(), Polled::Idle));
+    }
+    consumer.resume(std::slice::from_ref(&partition)).unwrap();
+    assert_eq!(next_offset(&consumer), 26);
+    consumer.seek(&[(partition.clone(), 3)]).unwrap();
+    assert_eq!(consumer.position(&partition), Some(3), "a seek forgets the old position");
+    assert_eq!(next_offset(&consumer), 3);
+    assert_eq!(consumer.watermarks(&partition).unwrap(), (0, 100));
+    let early = Timestamp::from_millis(0);
+    assert_eq!(consumer.offset_for_time(&partition, early).unwrap(), Some(0));
+    assert_eq!(consumer.offset_for_time(&partition, Timestamp::MAX).unwrap(), None);
+}
+
+#[test]
+fn a_consumer_dropped_before_it_answered_a_rebalance_still_leaves() {
+    let scene = Scene::new(kafka(), 2);
+    let topics = vec![scene.input.clone()];
+    let consumer = scene.cluster.consumer(&scene.group, &topics).unwrap();
+    eventually(SOON, || match consumer.poll(Duration::from_millis(50)).unwrap() {
+        Polled::Rebalance(Rebalance::Assigned(_)) => Ok(()),
+        _ => Err("no assignment"),
+    });
+    let begun = Instant::now();
+    drop(consumer);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let worker = scene.worker("next");
+    reaches(&worker, "both partitions", |state| *state == State::Ready(2));
+    worker.stop(SOON).unwrap();
+}
