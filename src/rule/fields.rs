@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::base::diagnostic::Gravity;
 use crate::base::document::{Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::event::{FieldName, schema};
+use crate::query::FieldAdvice;
 
 use super::{ALERT_FIELDS, Context};
 
@@ -50,48 +52,54 @@ pub(super) fn check(
     context: &Context<'_>,
     found: &mut Diagnostics,
 ) {
-    if scope == Scope::Alert && super::is_alert_field(field) {
-        return;
-    }
-    let name = field.dotted();
-    if name.starts_with("alert.") && scope == Scope::Alert {
-        found.push(unknown(&name, span, ALERT_FIELDS));
-    } else if name.starts_with("alert.") || name.starts_with("rule.") {
-        found.push(
-            Diagnostic::error(
-                "not-available",
-                span,
-                format!("rules on alerts (`{name}`) are not available in this version"),
-            )
-            .help("a rule can watch audit events only"),
-        );
-    } else if !schema::is_valid(field) {
-        let words = schema::fields().map(|field| field.name);
-        found.push(unknown(&name, span, words));
-    } else {
-        found.extend(unfilled(field, span, scope, context));
+    if let Some(FieldAdvice { code, gravity, message, help }) = advise(field, scope, context) {
+        let diagnostic = Diagnostic { gravity, ..Diagnostic::error(code, span, message) };
+        found.push(Diagnostic { help, ..diagnostic });
     }
 }
 
-fn unknown(
-    name: &str,
-    span: Range<usize>,
-    known: impl IntoIterator<Item = &'static str>,
-) -> Diagnostic {
-    let mistake = Diagnostic::error("unknown-field", span, format!("unknown field `{name}`"));
-    match suggest::nearest(name, known) {
-        Some(near) => mistake.help(format!("did you mean `{near}`?")),
-        None => mistake.help(format!("a field of the original record is written `raw.{name}`")),
+/// What is to be said of a field, wherever it stands.
+pub(super) fn advise(
+    field: &FieldName,
+    scope: Scope,
+    context: &Context<'_>,
+) -> Option<FieldAdvice> {
+    let name = field.dotted();
+    let of_alert = name.starts_with("alert.");
+    if of_alert && scope == Scope::Alert {
+        return (!super::is_alert_field(field)).then(|| unknown(&name, ALERT_FIELDS));
+    }
+    if of_alert || name.starts_with("rule.") {
+        let Diagnostic { code, gravity, message, help, .. } = rules_on_alerts(&name, 0..0);
+        return Some(FieldAdvice { code, gravity, message, help });
+    }
+    if !schema::is_valid(field) {
+        return Some(unknown(&name, schema::fields().map(|field| field.name)));
+    }
+    unfilled(field, scope, context)
+}
+
+/// The refusal of what reads alerts as events.
+pub(super) fn rules_on_alerts(what: &str, span: Range<usize>) -> Diagnostic {
+    let message = format!("rules on alerts (`{what}`) are not available in this version");
+    Diagnostic::error("not-available", span, message).help("a rule can watch audit events only")
+}
+
+fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAdvice {
+    let help = match suggest::nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("a field of the original record is written `raw.{name}`"),
+    };
+    FieldAdvice {
+        code: "unknown-field",
+        gravity: Gravity::Error,
+        message: format!("unknown field `{name}`"),
+        help: Some(help),
     }
 }
 
 /// The warning for a field that is never there, because no loaded mapping fills it.
-fn unfilled(
-    field: &FieldName,
-    span: Range<usize>,
-    scope: Scope,
-    context: &Context<'_>,
-) -> Option<Diagnostic> {
+fn unfilled(field: &FieldName, scope: Scope, context: &Context<'_>) -> Option<FieldAdvice> {
     let mappings = context.mappings?;
     if scope == Scope::Test || !field.is_common() || field.is_pattern() || mappings.fills(field) {
         return None;
@@ -103,7 +111,7 @@ fn unfilled(
         ),
         _ => ("unfilled-field", format!("no mapping fills `{field}`: it is always missing")),
     };
-    Some(Diagnostic::warning(code, span, message))
+    Some(FieldAdvice { code, gravity: Gravity::Warning, message, help: None })
 }
 
 /// A map from fields to values in a test, where `user.name = "x"` and `"user.name" = "x"` mean the

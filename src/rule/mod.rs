@@ -131,7 +131,7 @@ impl Rule {
             fields.extend(template.fields());
         }
         for case in &self.alert.cases {
-            fields.extend(condition::fields_of(&case.when));
+            fields.extend(case.when.fields());
         }
         fields.retain(|field| !is_alert_field(field));
         fields.into_iter().collect()
