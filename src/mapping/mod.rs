@@ -225,6 +225,11 @@ impl Mappings {
         self.fills_any || self.fills.contains(field)
     }
 
+    /// Every field that some mapping can fill, in order.
+    pub fn filled(&self) -> impl Iterator<Item = &FieldName> {
+        self.fills.iter()
+    }
+
     /// People's own words for fields in console and command line (`[search]`).
     pub fn aliases(&self) -> &BTreeMap<String, FieldName> {
         &self.aliases

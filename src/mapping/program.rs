@@ -61,6 +61,7 @@ enum Fill {
     Nothing,
     Value(Values),
     Path { slots: Vec<FieldId>, regex: Option<Regex>, letters: Letters },
+    Join { slots: Vec<FieldId>, with: String, letters: Letters },
 }
 
 #[derive(Debug)]
@@ -163,11 +164,11 @@ impl Program {
         let patched = edits.patch(record.payload)?;
         self.decoder.decode(patched.as_deref().unwrap_or(record.payload), &mut event)?;
         self.kafka.fill(record, &mut event);
-        put(&mut event, self.kind, || "event".into());
-        put(&mut event, self.dataset, || (&*self.name).into());
         for assign in &self.fields {
             self.assign(assign, &mut event);
         }
+        put_if_missing(&mut event, self.kind, || "event".into());
+        put_if_missing(&mut event, self.dataset, || (&*self.name).into());
         for (when, fields) in &self.cases {
             if when.matches(&event) {
                 for assign in fields {
@@ -186,10 +187,8 @@ impl Program {
                 }
             }
         }
-        if self.id.is_some_and(|id| event.values(id).is_empty()) {
-            let position = event.position.to_string();
-            put(&mut event, self.id, || position.as_str().into());
-        }
+        let position = event.position.clone();
+        put_if_missing(&mut event, self.id, || position.to_string().as_str().into());
         for (pattern, fields) in &self.patterns {
             for field in fields {
                 for value in Values::from(event.values(*field)) {
@@ -212,6 +211,14 @@ impl Program {
                 })
                 .find(|values: &Values| !values.is_empty())
                 .unwrap_or_default(),
+            Fill::Join { slots, with, letters } => {
+                let parts = slots.iter().map(|slot| {
+                    let first = event.values(*slot).iter().find(|value| !self.is_null(value))?;
+                    shape(first, None, *letters).map(|value| value.to_string())
+                });
+                let parts: Option<Vec<_>> = parts.collect();
+                parts.map(|parts| Scalar::from(parts.join(with).as_str())).into_iter().collect()
+            }
         };
         replace(event, assign.field, values);
     }
@@ -307,6 +314,11 @@ fn assign(name: &FieldName, source: &Source, layout: &mut Layout) -> Option<Assi
         Source::Path { paths, regex, letters } => Fill::Path {
             slots: paths.iter().map(|path| layout.field(path)).collect(),
             regex: regex.clone(),
+            letters: *letters,
+        },
+        Source::Join { paths, with, letters } => Fill::Join {
+            slots: paths.iter().map(|path| layout.field(path)).collect(),
+            with: with.clone(),
             letters: *letters,
         },
         Source::Lookup { .. } => return None,
@@ -422,8 +434,8 @@ fn replace(event: &mut Event, field: FieldId, values: Values) {
     }
 }
 
-fn put(event: &mut Event, field: Option<FieldId>, value: impl FnOnce() -> Scalar) {
-    if let Some(field) = field {
+fn put_if_missing(event: &mut Event, field: Option<FieldId>, value: impl FnOnce() -> Scalar) {
+    if let Some(field) = field.filter(|field| event.values(*field).is_empty()) {
         replace(event, field, SmallVec::from_buf([value()]));
     }
 }

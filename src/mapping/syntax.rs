@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use crate::base::diagnostic::SourceText;
+use crate::base::diagnostic::{Gravity, SourceText};
 use crate::base::document::{Document, Item, Spanned, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::event::schema::{self, Kind};
-use crate::event::{FieldName, Layout, Scalar, Wanted};
-use crate::query::{Query, Sets};
+use crate::event::{FieldName, Scalar};
+use crate::query::{FieldAdvice, Query};
 
 use super::time::{FORMATS, Format};
 
@@ -55,6 +55,8 @@ pub(super) enum Source {
     Value(Vec<Scalar>),
     /// The first path that has a value.
     Path { paths: Vec<FieldName>, regex: Option<Regex>, letters: Letters },
+    /// The values of all paths with something between them; missing when one of them is.
+    Join { paths: Vec<FieldName>, with: String, letters: Letters },
     /// A table's column, in the row that another field names.
     Lookup { table: Text, by: FieldName, column: String },
 }
@@ -179,58 +181,49 @@ fn condition(text: Text, found: &mut Diagnostics) -> Option<Condition> {
     }
 }
 
-/// The fields that a query reads.
-fn fields_of(condition: &Condition) -> Vec<FieldName> {
-    // A layout of its own holds what this query asks for. Unknown lists are reported later, when
-    // the mapping is compiled with all of them.
-    let mut layout = Layout::new();
-    let _reported_later = condition.query.compile(&mut layout, &Sets::default());
-    let names = layout.iter().filter_map(|(_, wanted)| match wanted {
-        Wanted::Values(name) | Wanted::Elements(name) | Wanted::Present(name) => Some(name.clone()),
-        Wanted::AnyText => None,
-    });
-    names.collect()
-}
-
-fn place_of(condition: &Condition, field: &FieldName) -> std::ops::Range<usize> {
-    let name = field.to_string();
-    let at = condition.text.value.find(&name);
-    condition.text.locate(at.map_or(0..condition.text.value.len(), |at| at..at + name.len()))
+/// What is doubtful about a query, each with its place in the file.
+fn check(
+    condition: &Condition,
+    advise: &dyn Fn(&FieldName) -> Option<FieldAdvice>,
+    found: &mut Diagnostics,
+) {
+    let place = |mistake: Diagnostic| mistake.moved(|span| condition.text.locate(span));
+    found.extend(condition.query.check(advise).into_iter().map(place));
 }
 
 fn reads_the_record_only(detect: &Condition, found: &mut Diagnostics) {
-    for field in fields_of(detect).iter().filter(|field| field.is_common()) {
-        found.push(
-            Diagnostic::error(
-                "not-available",
-                place_of(detect, field),
-                format!("`{field}` is not known yet when a record is told apart"),
-            )
-            .help("use `raw.…`, `kafka.topic` or `kafka.headers.…`"),
-        );
-    }
+    let advise = |field: &FieldName| {
+        // A pattern may meet something of `raw`.
+        (field.is_common() && !field.is_pattern()).then(|| FieldAdvice {
+            code: "not-available",
+            gravity: Gravity::Error,
+            message: format!("`{field}` is not known yet when a record is told apart"),
+            help: Some("use `raw.…`, `kafka.topic` or `kafka.headers.…`".to_owned()),
+        })
+    };
+    check(detect, &advise, found);
 }
 
 /// Unknown fields are errors; fields that this mapping never fills are worth a warning.
 fn check_conditions(mapping: &Mapping, found: &mut Diagnostics) {
     let fills = mapping.fills();
-    let cases = mapping.cases.iter().map(|case| &case.when);
-    let conditions = cases.chain(mapping.classes.iter().map(|class| &class.when));
-    for condition in conditions {
-        for field in fields_of(condition) {
-            let span = || place_of(condition, &field);
-            if !schema::is_valid(&field) {
-                found.push(unknown(&field.dotted(), span()));
-            } else if field.is_common()
-                && !field.is_pattern()
-                && !mapping.common
-                && !fills.contains(&field)
-                && !ALWAYS.contains(&field.dotted().as_str())
-            {
-                let message = format!("this mapping never fills `{field}`");
-                found.push(Diagnostic::warning("unfilled-field", span(), message));
-            }
+    let always = |field: &FieldName| ALWAYS.contains(&field.dotted().as_str());
+    let advise = |field: &FieldName| {
+        if !schema::is_valid(field) {
+            let Diagnostic { code, gravity, message, help, .. } = unknown(&field.dotted(), 0..0);
+            return Some(FieldAdvice { code, gravity, message, help });
         }
+        let open = !field.is_common() || field.is_pattern() || mapping.common;
+        (!open && !fills.contains(field) && !always(field)).then(|| FieldAdvice {
+            code: "unfilled-field",
+            gravity: Gravity::Warning,
+            message: format!("this mapping never fills `{field}`"),
+            help: None,
+        })
+    };
+    let cases = mapping.cases.iter().map(|case| &case.when);
+    for condition in cases.chain(mapping.classes.iter().map(|class| &class.when)) {
+        check(condition, &advise, found);
     }
 }
 
@@ -276,8 +269,8 @@ fn formats(names: &[Text], found: &mut Diagnostics) -> Vec<Format> {
 }
 
 /// The keys of a source table; any other table is a field name in parts.
-const SOURCE_KEYS: [&str; 8] =
-    ["value", "path", "regex", "lower", "upper", "table", "by", "column"];
+const SOURCE_KEYS: [&str; 10] =
+    ["value", "path", "join", "with", "regex", "lower", "upper", "table", "by", "column"];
 
 /// `[fields]` of the file or of a case.
 fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(FieldName, Source)> {
@@ -358,23 +351,21 @@ fn source(item: &Item<'_>, lookups: bool, found: &mut Diagnostics) -> Option<Sou
     } else if let Some(given) = table.any("path") {
         only(&table, &["path", "regex", "lower", "upper"], found);
         let paths = paths(&given, found);
-        let regex = table.text("regex", found);
-        let (has_regex, regex) =
-            (regex.is_some(), regex.and_then(|text| self::regex(&text, found)));
-        let lower = table.boolean("lower", found).unwrap_or(false);
-        let upper = table.boolean("upper", found).unwrap_or(false);
-        let letters = match (lower, upper) {
-            (true, _) => Letters::Lower,
-            (false, true) => Letters::Upper,
-            (false, false) => Letters::AsTheyAre,
-        };
-        (regex.is_some() == has_regex).then_some(())?;
-        paths.map(|paths| plain(paths, regex, letters))
+        let regex = table.text("regex", found).map(|text| regex(&text, found));
+        let letters = letters(&mut table, found);
+        // A regex with a mistake is no regex; it was reported.
+        paths.map(|paths| plain(paths, regex.flatten(), letters))
+    } else if let Some(given) = table.any("join") {
+        only(&table, &["join", "with", "lower", "upper"], found);
+        let paths = paths(&given, found);
+        let with = table.text("with", found).map(|text| text.value).unwrap_or_default();
+        let letters = letters(&mut table, found);
+        paths.map(|paths| Source::Join { paths, with, letters })
     } else {
         found.push(Diagnostic::error(
             "bad-source",
             table.span(),
-            "expected `path`, `value` or `table`, found none of them",
+            "expected `path`, `join`, `value` or `table`, found none of them",
         ));
         None
     };
@@ -384,6 +375,16 @@ fn source(item: &Item<'_>, lookups: bool, found: &mut Diagnostics) -> Option<Sou
 
 fn plain(paths: Vec<FieldName>, regex: Option<Regex>, letters: Letters) -> Source {
     if paths.is_empty() { Source::Nothing } else { Source::Path { paths, regex, letters } }
+}
+
+fn letters(table: &mut Table<'_>, found: &mut Diagnostics) -> Letters {
+    let lower = table.boolean("lower", found).unwrap_or(false);
+    let upper = table.boolean("upper", found).unwrap_or(false);
+    match (lower, upper) {
+        (true, _) => Letters::Lower,
+        (false, true) => Letters::Upper,
+        (false, false) => Letters::AsTheyAre,
+    }
 }
 
 /// Reports keys that do not go with the kind of source.
