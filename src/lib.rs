@@ -60,7 +60,10 @@
 
 pub mod admin;
 pub mod alert;
+pub mod app;
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod delivery;
 pub mod detectors;
 pub mod engine;

@@ -1,6 +1,8 @@
 //! The composition that CORRELATE runs for each signals partition: records in log order → clock →
 //! timers → windows → alerts. Tests and replay run the same.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
@@ -52,6 +54,37 @@ pub struct Change {
     pub key: Arc<[u8]>,
     /// What [`Correlation::restore_key`] reads; `None` when nothing is remembered any more.
     pub value: Option<Vec<u8>>,
+}
+
+/// From where the log makes the same memory again: what is committed beside an offset as long as
+/// there is no changelog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// The record that made the oldest key that is still remembered; `None`: none is.
+    pub offset: Option<i64>,
+    /// The stream's clock before that record, or now.
+    pub clock: Option<Timestamp>,
+}
+
+impl fmt::Display for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        write!(f, "{} {}", text(self.offset), text(self.clock.map(Timestamp::as_millis)))
+    }
+}
+
+impl FromStr for Resume {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| match text {
+            "-" => Ok(None),
+            digits => digits.parse().map(Some).map_err(|_| ()),
+        };
+        let (offset, clock) = text.split_once(' ').ok_or(())?;
+        let clock = number(clock)?.map(Timestamp::from_millis);
+        Ok(Self { offset: number(offset)?, clock })
+    }
 }
 
 /// What came of records; the caller takes it and clears it.
@@ -141,6 +174,25 @@ impl Correlation {
             ran: None,
             keys: Store::new(limits.keys_per_rule),
         }
+    }
+
+    /// A partition that is about to read the log again from where `resume` says.
+    pub fn resumed(limits: Limits, resume: &Resume) -> Self {
+        let clock = StreamClock::restored([], resume.clock);
+        Self { clock, ran: resume.clock, ..Self::new(limits) }
+    }
+
+    /// From where the log would make the same memory again.
+    pub fn resume_point(&self) -> Resume {
+        match self.keys.oldest_birth() {
+            Some((offset, clock)) => Resume { offset: Some(offset), clock },
+            None => Resume { offset: None, clock: self.ran },
+        }
+    }
+
+    /// The next record stands at `offset` in the log: for [`Self::resume_point`].
+    pub fn stand_at(&mut self, offset: i64) {
+        self.keys.stand_at(offset, self.ran);
     }
 
     /// Takes the next record of the partition. What it finds is added to `out`.

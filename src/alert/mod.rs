@@ -10,7 +10,9 @@ mod render;
 mod rules;
 mod values;
 
-pub use correlation::{Change, Correlation, Findings, Limits, Note, Progress, TIMERS_PER_STEP};
+pub use correlation::{
+    Change, Correlation, Findings, Limits, Note, Progress, Resume, TIMERS_PER_STEP,
+};
 pub use pipeline::Pipeline;
 pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};
 pub use record::{Alert, AlertStatus, Resolution, RuleInfo, Sample};

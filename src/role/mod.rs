@@ -3,10 +3,12 @@
 //! A role is a consumer group. It reads, decides with the core, writes, and its offsets move only
 //! after what it wrote is acknowledged; the loop that promises this is `kafka`'s.
 
+pub mod correlate;
 pub mod dead_letter;
 pub mod deliver;
 pub mod r#match;
 pub mod notify;
+pub mod versions;
 
 use crate::kafka::Record;
 use crate::mapping::RawRecord;

@@ -48,6 +48,10 @@ pub struct Store<E> {
     /// Rises with every touch; written with the entries, so that eviction survives a restore.
     touches: u64,
     keys_per_rule: usize,
+    /// Where in the log the living entries were made, how many there, and the clock then.
+    births: BTreeMap<i64, Birth>,
+    /// Where in the log the store stands now.
+    at: (i64, Option<Timestamp>),
     /// Keys whose entry changed or went since they were last asked for, while anybody wants to know.
     changed: Option<BTreeSet<RuleKey>>,
 }
@@ -64,6 +68,13 @@ struct Slot<E> {
     entry: E,
     touched: u64,
     timer: Timestamp,
+    born: i64,
+}
+
+#[derive(Debug)]
+struct Birth {
+    living: usize,
+    clock: Option<Timestamp>,
 }
 
 impl<E: Entry> Store<E> {
@@ -74,8 +85,21 @@ impl<E: Entry> Store<E> {
             timers: BTreeSet::new(),
             touches: 0,
             keys_per_rule,
+            births: BTreeMap::new(),
+            at: (0, None),
             changed: None,
         }
+    }
+
+    /// What happens from now on comes of the log's record at `offset`; `clock` is the stream's.
+    pub fn stand_at(&mut self, offset: i64, clock: Option<Timestamp>) {
+        self.at = (offset, clock);
+    }
+
+    /// Where the oldest living entry was made, and the clock then. Whoever reads the log again from
+    /// there makes the same entries.
+    pub fn oldest_birth(&self) -> Option<(i64, Option<Timestamp>)> {
+        self.births.first_key_value().map(|(offset, birth)| (*offset, birth.clock))
     }
 
     /// From now on [`Self::take_changed`] knows what changed.
@@ -107,13 +131,19 @@ impl<E: Entry> Store<E> {
                     return (None, Insert::Refused);
                 };
                 if let Some(slot) = keys.slots.remove(&*oldest) {
+                    buried(&mut self.births, slot.born);
                     self.timers.remove(&(slot.timer, rule.clone(), oldest.clone()));
                 }
                 note(&mut self.changed, rule, &oldest);
                 insert = Insert::Evicted;
             }
         }
-        let make = || Slot { entry: fresh(), touched, timer: Timestamp::MAX };
+        let (born, clock) = self.at;
+        let make = || Slot { entry: fresh(), touched, timer: Timestamp::MAX, born };
+        if insert != Insert::Known {
+            let birth = self.births.entry(born).or_insert(Birth { living: 0, clock });
+            birth.living += 1;
+        }
         let slot = keys.slots.entry(key.clone()).or_insert_with(make);
         keys.idle.remove(&slot.touched);
         slot.touched = touched;
@@ -171,6 +201,7 @@ impl<E: Entry> Store<E> {
             slot.timer = slot.entry.due().max(after);
             self.timers.insert((slot.timer, rule.clone(), key.clone()));
         } else {
+            buried(&mut self.births, slot.born);
             keys.slots.remove(&**key);
             if keys.slots.is_empty() {
                 self.rules.remove(rule);
@@ -183,12 +214,14 @@ impl<E: Entry> Store<E> {
     pub fn restore(&mut self, rule: Arc<str>, key: Arc<[u8]>, touched: u64, entry: E) {
         self.touches = self.touches.max(touched);
         let timer = entry.due();
+        let (born, clock) = self.at;
+        self.births.entry(born).or_insert(Birth { living: 0, clock }).living += 1;
         let keys = self.rules.entry(rule.clone()).or_default();
         if !entry.pinned() {
             keys.idle.insert(touched, key.clone());
         }
         self.timers.insert((timer, rule, key.clone()));
-        keys.slots.insert(key, Slot { entry, touched, timer });
+        keys.slots.insert(key, Slot { entry, touched, timer, born });
     }
 
     /// An entry with its last touch.
@@ -228,6 +261,16 @@ impl<E> Default for Keys<E> {
 fn note(changed: &mut Option<BTreeSet<RuleKey>>, rule: &Arc<str>, key: &Arc<[u8]>) {
     if let Some(changed) = changed {
         changed.insert((rule.clone(), key.clone()));
+    }
+}
+
+/// One entry that was made at `born` is gone.
+fn buried(births: &mut BTreeMap<i64, Birth>, born: i64) {
+    if let Some(birth) = births.get_mut(&born) {
+        birth.living -= 1;
+        if birth.living == 0 {
+            births.remove(&born);
+        }
     }
 }
 

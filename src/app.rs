@@ -1,0 +1,550 @@
+//! Configuration → running daemon → drained daemon, in this process, so that tests start the whole.
+//!
+//! What each role does is `role`'s, how a worker works `kafka`'s; here they are put together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::watch;
+
+use crate::admin::{Admin, Part, Status};
+use crate::alert::Rules;
+use crate::base::diagnostic::SourceText;
+use crate::base::metrics::Metrics;
+use crate::base::{Clock, Diagnostics};
+use crate::config::{Config, read_file, read_tree};
+use crate::delivery::{Destination, Family};
+use crate::engine::Program;
+use crate::event::Layout;
+use crate::kafka::{Cluster, Health, State, Task, Topics, Worker, WorkerSettings, spawn};
+use crate::mapping::{Mappings, Options};
+use crate::role::correlate::{self, Correlate};
+use crate::role::deliver::{self, Deliverer, Identify, Lane, NotifierLane, SinkLane};
+use crate::role::r#match::{self, Match};
+use crate::role::notify::{Notify, Recipient};
+use crate::role::versions::Control;
+use crate::rule::{CheckInput, CheckReport, RuleFile, RuleSet};
+
+/// How long everything together may take to drain and stop.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// How often the parts are asked whether one has failed for good.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+/// Partitions of an audit topic that is made on the embedded broker.
+const EMBEDDED_PARTITIONS: u16 = 4;
+/// Completions that may wait for a destination's thread: far more than can be under way.
+const FINISHED_MAX: usize = 4096;
+
+/// One of the four parts of the work; each is a consumer group of its own, or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Audit records → signals.
+    Match,
+    /// Signals → alerts.
+    Correlate,
+    /// Alerts → notifications.
+    Notify,
+    /// Everything → the outside world.
+    Deliver,
+}
+
+impl Role {
+    /// All of them, in the order of the flow.
+    pub const ALL: [Self; 4] = [Self::Match, Self::Correlate, Self::Notify, Self::Deliver];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Correlate => "correlate",
+            Self::Notify => "notify",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or_else(|| format!("expected match, correlate, notify or deliver, found `{text}`"))
+    }
+}
+
+/// Why the daemon did not start.
+#[derive(Debug)]
+pub struct Failure {
+    /// Mistakes in files, with their places.
+    pub found: Vec<(SourceText, Diagnostics)>,
+    /// What it comes to.
+    pub error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { found: Vec::new(), error }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// Reads rule and mapping files and checks them together. `paths` names rule files and folders to
+/// check instead of the configured ones.
+pub fn check(config: &Config, paths: &[PathBuf]) -> CheckReport {
+    let mut unreadable = Diagnostics::new();
+    let mappings = read_tree(&config.mappings, &mut unreadable);
+    let roots = if paths.is_empty() { std::slice::from_ref(&config.rules) } else { paths };
+    let mut rules = Vec::new();
+    for path in roots {
+        let sources = if path.is_dir() {
+            read_tree(path, &mut unreadable)
+        } else {
+            read_file(path, &mut unreadable).into_iter().collect()
+        };
+        rules.extend(sources.into_iter().map(|source| rule_file(source, &config.rules, path)));
+    }
+    let sets = &config.sets;
+    let input = CheckInput { mappings: &mappings, tables: &config.tables, rules: &rules, sets };
+    let mut report = crate::rule::check(&input);
+    if !unreadable.is_empty() {
+        report.files.insert(0, (SourceText::new(&config.rules, ""), unreadable));
+    }
+    report
+}
+
+/// A rule file with its path below the configured root, which gives it its id; a file elsewhere
+/// counts from the folder that was named.
+fn rule_file(source: SourceText, root: &Path, named: &Path) -> RuleFile {
+    let folder = if named.is_dir() { named } else { named.parent().unwrap_or(named) };
+    let below = below(&source.path, root).or_else(|| below(&source.path, folder));
+    let relative = below.unwrap_or_else(|| source.path.clone());
+    RuleFile { relative: relative.to_string_lossy().into_owned(), source }
+}
+
+/// `path` below `root`, however both are written.
+fn below(path: &Path, root: &Path) -> Option<PathBuf> {
+    let (path, root) = (path.canonicalize().ok()?, root.canonicalize().ok()?);
+    path.strip_prefix(root).ok().map(Path::to_owned)
+}
+
+/// Rules and mappings, compiled.
+struct Prepared {
+    rules: RuleSet,
+    program: Arc<Program>,
+    mappings: Arc<Mappings>,
+    /// For forwarding: reads nothing but an event's id and time.
+    identify: (Arc<Mappings>, crate::event::FieldId),
+}
+
+fn prepare(config: &Config) -> Result<Prepared, Failure> {
+    let report = check(config, &[]);
+    if report.errors() > 0 {
+        let error = anyhow!("{}; nothing was started", report.summary());
+        return Err(Failure { found: report.files, error });
+    }
+    for (source, found) in &report.files {
+        for warning in found {
+            tracing::warn!(file = %source.path.display(), warning.message, "check");
+        }
+    }
+    let mut layout = Layout::new();
+    let program = Program::compile(report.rules.enabled().cloned(), &mut layout, &config.sets)
+        .map_err(|faults| anyhow!("rules that were checked do not compile: {faults:?}"))?;
+    let mut unreadable = Diagnostics::new();
+    let sources = read_tree(&config.mappings, &mut unreadable);
+    let options = Options { limits: config.limits, max_future_skew: config.max_future_skew };
+    let load = |layout: &Layout| {
+        let (mappings, found) =
+            Mappings::load(&sources, &config.tables, layout, &config.sets, options);
+        if found.iter().any(|(_, found)| found.has_errors()) {
+            let error = anyhow!("the mappings have errors; nothing was started");
+            return Err(Failure { found, error });
+        }
+        Ok(Arc::new(mappings))
+    };
+    let (id_layout, event_id) = Identify::layout();
+    Ok(Prepared {
+        rules: report.rules,
+        program: Arc::new(program),
+        mappings: load(&layout)?,
+        identify: (load(&id_layout)?, event_id),
+    })
+}
+
+/// A running daemon.
+pub struct Daemon {
+    cluster: Arc<Cluster>,
+    topics: Topics,
+    metrics: Metrics,
+    parts: Arc<Mutex<Parts>>,
+    admin: Option<Admin>,
+    stopped: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Parts {
+    workers: Vec<(Role, Worker)>,
+    deliverers: Vec<Deliverer>,
+}
+
+/// What the admin interface sees of the parts.
+struct Readiness(Arc<Mutex<Parts>>);
+
+impl Status for Readiness {
+    fn parts(&self) -> Vec<Part> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = |role: Role, name: &str, ready, reason| Part {
+            role: role.name().to_owned(),
+            name: name.to_owned(),
+            ready,
+            reason,
+        };
+        let workers = parts.workers.iter().map(|(role, worker)| {
+            let state = worker.health().state();
+            part(*role, worker.name(), state.is_ready(), state.to_string())
+        });
+        let deliverers = parts.deliverers.iter().map(|deliverer| {
+            let (ready, reason) = deliverer.status();
+            part(Role::Deliver, deliverer.group(), ready, reason)
+        });
+        workers.chain(deliverers).collect()
+    }
+}
+
+impl Parts {
+    /// The first part that has failed for good.
+    fn failed(&self) -> Option<anyhow::Error> {
+        let of_workers = self.workers.iter().map(|(_, worker)| (worker.name(), worker.health()));
+        let of_deliverers = self.deliverers.iter().map(|d| (d.group(), d.health()));
+        of_workers.chain(of_deliverers).find_map(|(name, health)| match health.state() {
+            State::Failed(why) => Some(anyhow!("{name}: {why}")),
+            _ => None,
+        })
+    }
+}
+
+impl Daemon {
+    /// Starts `roles`. Nothing is consumed unless everything could be loaded and every topic of
+    /// Hark's own is as it must be.
+    ///
+    /// # Errors
+    /// Mistakes in rules and mappings with their places; a cluster that does not answer or is not
+    /// set up right, with the fix; an admin address that is taken.
+    pub async fn start(
+        config: Config,
+        roles: &[Role],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        crate::delivery::http::install_crypto();
+        let prepared = prepare(&config)?;
+        let topics = Topics::new(&config.kafka.prefix);
+        let cluster = open(&config, &topics).await?;
+        let metrics = Metrics::new();
+        let start = Starting {
+            config: &config,
+            topics: &topics,
+            cluster: &cluster,
+            metrics: &metrics,
+            clock: &clock,
+        };
+        let mut parts = Parts::default();
+        for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
+            match role {
+                Role::Match => {
+                    // A version is in `control` before a signal can name it.
+                    let (mut control, rules) = (start.control(), prepared.rules.clone());
+                    let publishing = move || control.publish(rules.enabled());
+                    let published = tokio::task::spawn_blocking(publishing).await;
+                    published.context("publishing")?.context("cannot publish the rules")?;
+                    start.worker(role, &mut parts, start.reader(), start.matching(&prepared))?;
+                }
+                Role::Correlate => {
+                    let reads = start.on(role, &topics.signals);
+                    start.worker(role, &mut parts, reads, start.correlating(&prepared)?)?;
+                }
+                Role::Notify => {
+                    let reads = start.on(role, &topics.alerts);
+                    start.worker(role, &mut parts, reads, start.notifying())?;
+                }
+                Role::Deliver => start.deliverers(&mut parts, &prepared)?,
+            }
+        }
+        let parts = Arc::new(Mutex::new(parts));
+        let (stopped, heard) = watch::channel(false);
+        let admin = match config.admin {
+            None => None,
+            Some(listen) => {
+                let status = Arc::new(Readiness(Arc::clone(&parts)));
+                let admin = Admin::start(listen, metrics.clone(), status, heard)
+                    .await
+                    .with_context(|| format!("admin.listen = \"{listen}\": cannot listen there"))?;
+                tracing::info!(address = %admin.address, "admin interface listens");
+                Some(admin)
+            }
+        };
+        tracing::info!(
+            instance = config.instance,
+            rules = prepared.program.len(),
+            roles = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
+            "hark runs"
+        );
+        Ok(Self { cluster, topics, metrics, parts, admin, stopped })
+    }
+
+    /// The cluster it works on; with the embedded broker the only way to reach it.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// The names of Hark's own topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where the admin interface listens.
+    pub fn admin(&self) -> Option<std::net::SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// Every part of every role, and whether it does its work.
+    pub fn status(&self) -> Vec<Part> {
+        Readiness(Arc::clone(&self.parts)).parts()
+    }
+
+    /// Ends when a part has failed for good, with the reason.
+    pub async fn failure(&self) -> anyhow::Error {
+        loop {
+            let failed = self.parts.lock().unwrap_or_else(PoisonError::into_inner).failed();
+            if let Some(error) = failed {
+                return error;
+            }
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+
+    /// Drains and stops: what was read is finished and committed.
+    ///
+    /// # Errors
+    /// When a part did not stop in time, or had failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let parts = std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
+        let stopping = tokio::task::spawn_blocking(move || {
+            let end = crate::base::clock::instant() + STOP_MAX;
+            parts.workers.iter().for_each(|(_, worker)| worker.ask_to_stop());
+            parts.deliverers.iter().for_each(Deliverer::ask_to_stop);
+            let left = || end.saturating_duration_since(crate::base::clock::instant());
+            let workers = parts.workers.into_iter().map(|(_, worker)| worker.stop(left()));
+            let mut outcomes: Vec<_> = workers.collect();
+            outcomes.extend(parts.deliverers.into_iter().map(|d| d.join(left())));
+            outcomes.into_iter().find_map(Result::err)
+        });
+        let error = stopping.await.context("stopping")?;
+        self.stopped.send_replace(true);
+        if let Some(admin) = self.admin {
+            admin.finished().await;
+        }
+        error.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// Opens the cluster and sees to Hark's topics; both may take seconds.
+async fn open(config: &Config, topics: &Topics) -> anyhow::Result<Arc<Cluster>> {
+    let settings = config.kafka.clone();
+    let specs = topics.specs(&settings);
+    let sources: Vec<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
+    let opened = tokio::task::spawn_blocking(move || {
+        let cluster = Cluster::open(&settings)?;
+        cluster.ensure(&specs).map_err(|problems| {
+            let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow!("topics are not set up as Hark needs them:\n{}", list.join("\n"))
+        })?;
+        cluster.create_if_embedded(&sources, EMBEDDED_PARTITIONS)?;
+        anyhow::Ok(cluster)
+    });
+    opened.await.context("opening the cluster")?
+}
+
+/// What starting a part needs.
+struct Starting<'a> {
+    config: &'a Config,
+    topics: &'a Topics,
+    cluster: &'a Arc<Cluster>,
+    metrics: &'a Metrics,
+    clock: &'a Arc<dyn Clock>,
+}
+
+impl Starting<'_> {
+    fn group(&self, name: &str) -> String {
+        format!("{}{name}", self.config.kafka.prefix)
+    }
+
+    /// MATCH's worker: the audit topics, each with its own first start.
+    fn reader(&self) -> WorkerSettings {
+        let topics = self.config.sources.iter().map(|source| source.topic.clone()).collect();
+        let group = self.group(Role::Match.name());
+        let starts = self.config.sources.iter().map(|s| (s.topic.clone(), s.start)).collect();
+        WorkerSettings { starts, ..WorkerSettings::new(&group, &group, topics) }
+    }
+
+    /// A worker on one of Hark's own topics.
+    fn on(&self, role: Role, topic: &str) -> WorkerSettings {
+        let group = self.group(role.name());
+        WorkerSettings::new(&group, &group, vec![topic.to_owned()])
+    }
+
+    fn worker(
+        &self,
+        role: Role,
+        parts: &mut Parts,
+        settings: WorkerSettings,
+        task: Box<dyn Task>,
+    ) -> anyhow::Result<()> {
+        let worker = spawn(self.cluster, settings, task, self.metrics.clone(), Health::new())?;
+        parts.workers.push((role, worker));
+        Ok(())
+    }
+
+    fn matching(&self, prepared: &Prepared) -> Box<dyn Task> {
+        Box::new(Match::new(r#match::Settings {
+            worker: format!("{}.match.0", self.config.instance).into(),
+            mappings: Arc::clone(&prepared.mappings),
+            program: Arc::clone(&prepared.program),
+            signals: self.topics.signals.clone(),
+            partitions: self.config.kafka.partitions.into(),
+            dead_letters: self.topics.dead_letters.clone(),
+            delays: self.config.sources.iter().map(|s| (s.topic.clone(), s.delay)).collect(),
+            clock: Arc::clone(self.clock),
+            metrics: self.metrics.clone(),
+        }))
+    }
+
+    /// Where rule versions are written and found.
+    fn control(&self) -> Control {
+        let (cluster, sets) = (Arc::clone(self.cluster), self.config.sets.clone());
+        Control::new(cluster, self.topics.control.clone(), sets)
+    }
+
+    fn correlating(&self, prepared: &Prepared) -> anyhow::Result<Box<dyn Task>> {
+        let rules = Rules::compile(prepared.rules.enabled().cloned(), &self.config.sets)
+            .map_err(|faults| anyhow!("rules that were checked do not compile: {faults:?}"))?;
+        Ok(Box::new(Correlate::new(correlate::Settings {
+            rules,
+            versions: Box::new(self.control()),
+            alerts: self.topics.alerts.clone(),
+            dead_letters: self.topics.dead_letters.clone(),
+            clock: Arc::clone(self.clock),
+            metrics: self.metrics.clone(),
+        })))
+    }
+
+    fn notifying(&self) -> Box<dyn Task> {
+        let recipients = self.config.notifiers.iter().map(|notifier| Recipient {
+            name: notifier.name.clone(),
+            severities: notifier.severities.clone(),
+            resolved: notifier.resolved,
+        });
+        Box::new(Notify::new(
+            recipients.collect(),
+            self.topics.outbox.clone(),
+            self.topics.dead_letters.clone(),
+            Arc::clone(self.clock),
+            self.metrics.clone(),
+        ))
+    }
+
+    /// One thread for each sink and each notifier.
+    fn deliverers(&self, parts: &mut Parts, prepared: &Prepared) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Handle::current();
+        for sink in &self.config.sinks {
+            let destination = self.destination(Family::Sinks, &sink.name, sink.retry);
+            let (mappings, event_id) = &prepared.identify;
+            let identify = Identify::new(
+                Arc::clone(mappings),
+                *event_id,
+                self.topics.alerts.clone(),
+                Arc::clone(self.clock),
+            );
+            let lane = SinkLane::new(
+                runtime.clone(),
+                Arc::clone(&destination),
+                Arc::clone(&sink.sink),
+                sink.batch,
+                identify,
+            );
+            let mut topics = Vec::new();
+            if sink.events {
+                topics.extend(self.config.sources.iter().map(|source| source.topic.clone()));
+            }
+            if sink.alerts {
+                topics.push(self.topics.alerts.clone());
+            }
+            let group = self.group(&format!("deliver.sink.{}", sink.name));
+            parts.deliverers.push(self.deliverer(group, topics, destination, Box::new(lane))?);
+        }
+        for notifier in &self.config.notifiers {
+            let destination = self.destination(Family::Notifiers, &notifier.name, notifier.retry);
+            let lane = NotifierLane::new(
+                runtime.clone(),
+                Arc::clone(&destination),
+                Arc::clone(&notifier.notifier),
+                notifier.name.clone(),
+            );
+            let group = self.group(&format!("deliver.notifier.{}", notifier.name));
+            let topics = vec![self.topics.outbox.clone()];
+            parts.deliverers.push(self.deliverer(group, topics, destination, Box::new(lane))?);
+        }
+        Ok(())
+    }
+
+    fn destination(
+        &self,
+        family: Family,
+        name: &str,
+        retry: crate::delivery::Retry,
+    ) -> Arc<Destination> {
+        // Instances that start together must not come back together.
+        let seed = xxhash_rust::xxh3::xxh3_64(self.config.instance.as_bytes())
+            ^ u64::from(std::process::id())
+            ^ self.clock.now().as_millis().unsigned_abs();
+        let (metrics, clock) = (self.metrics.clone(), Arc::clone(self.clock));
+        Arc::new(Destination::new(family, name, retry, metrics, clock, seed))
+    }
+
+    fn deliverer(
+        &self,
+        group: String,
+        topics: Vec<String>,
+        destination: Arc<Destination>,
+        lane: Box<dyn Lane>,
+    ) -> anyhow::Result<Deliverer> {
+        let starts: BTreeMap<_, _> =
+            self.config.sources.iter().map(|s| (s.topic.clone(), s.start)).collect();
+        let settings = deliver::Settings {
+            group,
+            topics,
+            starts,
+            dead_letters: self.topics.dead_letters.clone(),
+            destination,
+            metrics: self.metrics.clone(),
+            clock: Arc::clone(self.clock),
+        };
+        Ok(Deliverer::spawn(self.cluster, settings, lane, sync_channel(FINISHED_MAX))?)
+    }
+}

@@ -1,0 +1,136 @@
+//! What a person can ask for at the command line; the only folder that prints.
+//!
+//! Exit codes: 0 done; 1 mistakes found, or the work failed; 2 the command line itself is wrong.
+
+pub mod check;
+pub mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::base::Diagnostics;
+use crate::base::diagnostic::{SourceText, render};
+use crate::config::{self, Layers, Loaded};
+
+/// Streaming detection engine for audit events in Kafka.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hark",
+    version,
+    about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
+    after_help = "Examples:\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate                   run two of the four roles in this process\n\nEvery command has --help."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: consume, detect, notify, forward.
+    Run(run::Arguments),
+    /// Check configuration, mappings and rules; every mistake with its place.
+    Check(check::Arguments),
+}
+
+/// Where the configuration comes from: the same for every command that reads one.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The configuration file.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "config/hark.toml",
+        env = "HARK_CONFIG"
+    )]
+    config: PathBuf,
+    /// Set one key over file and environment; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+/// Reads the command line, does what it says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+    }
+}
+
+impl ConfigArguments {
+    /// Reads all layers; a file that cannot be read is told, and what to do.
+    fn load(&self) -> Option<Loaded> {
+        match Layers::from_process(&self.config, self.sets.clone()) {
+            Ok(layers) => Some(config::load(&layers)),
+            Err(error) => {
+                say_error(&format!(
+                    "cannot read the configuration {}: {error}; name it with --config FILE",
+                    self.config.display()
+                ));
+                None
+            }
+        }
+    }
+}
+
+/// Prints diagnostics with their carets on standard error.
+fn say(found: &[(SourceText, Diagnostics)]) {
+    let colour = colour(&std::io::stderr());
+    for (source, diagnostics) in found {
+        if !diagnostics.is_empty() {
+            print_error(&render(source, diagnostics, colour));
+        }
+    }
+}
+
+/// One line on standard error.
+fn say_error(text: &str) {
+    print_error(&format!("error: {text}\n"));
+}
+
+#[expect(clippy::print_stderr, reason = "this folder is the one that prints")]
+fn print_error(text: &str) {
+    eprint!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "this folder is the one that prints")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+/// Whether colours make sense there: a terminal, and nobody said `NO_COLOR`.
+fn colour(stream: &impl std::io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_understood() {
+        let mut seen = 0;
+        let mut commands = vec![Arguments::command()];
+        commands.extend(Arguments::command().get_subcommands().cloned());
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            for example in help.lines().filter_map(|line| line.strip_prefix("  hark ")) {
+                // The words end where the explanation begins, two spaces on.
+                let words = example.split("  ").next().unwrap().split_whitespace();
+                Arguments::try_parse_from(std::iter::once("hark").chain(words)).unwrap();
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "{seen} examples");
+    }
+}

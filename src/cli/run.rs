@@ -1,0 +1,105 @@
+//! `hark run`: the daemon, until it is told to stop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigArguments, say, say_error};
+use crate::app::{Daemon, Role};
+use crate::base::clock;
+use crate::config::Log;
+
+/// What `hark run` is told.
+#[derive(Debug, Args)]
+#[command(
+    about = "Run the daemon: consume, detect, notify, forward.",
+    after_help = "SIGTERM and Ctrl-C stop it in good order: what was read is finished and committed.\nExit code 0: stopped when told to. 1: could not start, or had to give up; the last log line says why.\n\nExamples:\n  hark run\n  hark run --config /etc/hark/hark.toml\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Roles to run in this process: match, correlate, notify, deliver.
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    roles: Vec<Role>,
+}
+
+/// Runs until told to stop.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let Some(loaded) = arguments.config.load() else { return ExitCode::FAILURE };
+    say(&loaded.found);
+    let Some(config) = loaded.config else {
+        say_error("the configuration has errors; nothing was started");
+        return ExitCode::FAILURE;
+    };
+    if let Err(error) = start_log(&config.log) {
+        say_error(&format!("cannot start the log: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say_error(&format!("cannot start threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let roles =
+        if arguments.roles.is_empty() { Role::ALL.to_vec() } else { arguments.roles.clone() };
+    let outcome = runtime.block_on(async {
+        let daemon = match Daemon::start(config, &roles, Arc::new(clock::System)).await {
+            Ok(daemon) => daemon,
+            Err(failure) => {
+                say(&failure.found);
+                return Err(failure.error);
+            }
+        };
+        let failure = tokio::select! {
+            () = told_to_stop() => None,
+            failure = daemon.failure() => Some(failure),
+        };
+        tracing::info!("stopping");
+        let stopped = daemon.stop().await;
+        failure.map_or(stopped, Err)
+    });
+    match outcome {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say_error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The daemon's own log, on standard error.
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.json {
+        subscriber.json().flatten_event(true).try_init()
+    } else {
+        subscriber.with_ansi(super::colour(&std::io::stderr())).try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// Ends at the first SIGTERM or Ctrl-C.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        tracing::error!("cannot listen for SIGTERM");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        pressed = tokio::signal::ctrl_c() => {
+            if let Err(error) = pressed {
+                tracing::error!(%error, "cannot listen for Ctrl-C");
+                terminate.recv().await;
+            }
+        }
+    }
+}

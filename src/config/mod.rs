@@ -1,0 +1,121 @@
+//! The file an operator writes: every part's settings in one place, layered, with secrets resolved.
+//!
+//! Reading never stops at the first mistake. The file is walked with spans first, so that a mistake
+//! gets its caret; then the layers are merged and the same walk reads the result.
+
+mod load;
+mod read;
+mod secrets;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use load::{ENVIRONMENT_PREFIX, Layers, read_file, read_tree};
+pub use secrets::Environment;
+
+use crate::base::Diagnostics;
+use crate::base::diagnostic::SourceText;
+use crate::event::decode::Limits;
+use crate::kafka::{self, StartPolicy};
+use crate::mapping::Tables;
+use crate::query::Sets;
+use crate::{notifiers, sinks};
+
+/// A configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    /// This process's name in logs and client ids; the host name unless set.
+    pub instance: String,
+    /// The cluster.
+    pub kafka: kafka::Settings,
+    /// The audit topics, in order of their names.
+    pub sources: Vec<Source>,
+    /// Root of the rule files.
+    pub rules: PathBuf,
+    /// Root of the mapping files.
+    pub mappings: PathBuf,
+    /// Lists and schedules.
+    pub sets: Sets,
+    /// What mappings look things up in.
+    pub tables: Tables,
+    /// Where notifications go.
+    pub notifiers: Vec<notifiers::Configured>,
+    /// Where events and alerts are forwarded to.
+    pub sinks: Vec<sinks::Configured>,
+    /// Where the admin interface listens; `None` = nowhere.
+    pub admin: Option<SocketAddr>,
+    /// How the daemon writes its own log.
+    pub log: Log,
+    /// What a record may cost.
+    pub limits: Limits,
+    /// How far ahead an event may claim to be.
+    pub max_future_skew: Duration,
+}
+
+/// One audit topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The topic's name, as it is in the cluster.
+    pub topic: String,
+    /// How much later than they happen this product's events arrive as a whole.
+    pub delay: Duration,
+    /// Where the topic begins when it was never read before.
+    pub start: StartPolicy,
+}
+
+/// The daemon's own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// A filter in the syntax of `tracing`: `info`, `hark=debug,warn`.
+    pub filter: String,
+}
+
+/// What came of reading: the configuration if it has no errors, and what there is to say, by source.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `None` when there are errors.
+    pub config: Option<Config>,
+    /// Diagnostics with the text they point into: the file, then the merged layers.
+    pub found: Vec<(SourceText, Diagnostics)>,
+}
+
+/// Reads all layers, every mistake at once.
+pub fn load(layers: &Layers) -> Loaded {
+    let folder = layers.path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let environment = Environment::new(layers.environment.clone(), folder.clone());
+    let mut in_file = Diagnostics::new();
+    let from_file = read::read(&layers.text, &folder, &environment, &mut in_file);
+    let file = SourceText::new(&layers.path, layers.text.as_str());
+    if !layers.has_overrides() {
+        let config = (!in_file.has_errors()).then_some(from_file);
+        return Loaded { config, found: vec![(file, in_file)] };
+    }
+    let mut merged_found = Diagnostics::new();
+    let mut name = layers.path.clone().into_os_string();
+    name.push(format!(" with {ENVIRONMENT_PREFIX}* and --set"));
+    let merged = match layers.merged() {
+        Ok(text) => text,
+        Err(diagnostic) => {
+            let (mut found, nothing) = (Diagnostics::new(), SourceText::new(&layers.path, ""));
+            found.push(diagnostic);
+            return Loaded { config: None, found: vec![(file, in_file), (nothing, found)] };
+        }
+    };
+    let config = read::read(&merged, &folder, &environment, &mut merged_found);
+    // An override may add what the file lacks; what the file has in excess it cannot take away.
+    let mut kept = Diagnostics::new();
+    kept.extend(in_file.into_iter().filter(|d| d.code == "unknown-key" || d.code == "toml-syntax"));
+    let mistaken = kept.has_errors() || merged_found.has_errors();
+    // What the file itself does wrong is shown there; the merged text would only show it again.
+    if kept.has_errors() {
+        merged_found = Diagnostics::new();
+    }
+    let merged_source = SourceText::new(PathBuf::from(name), merged);
+    Loaded {
+        config: (!mistaken).then_some(config),
+        found: vec![(file, kept), (merged_source, merged_found)],
+    }
+}

@@ -1,0 +1,269 @@
+//! From one TOML text to a [`Config`], every mistake with its place.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, Log, Source};
+use crate::base::document::{Document, Table};
+use crate::base::secret;
+use crate::base::{Diagnostic, Diagnostics, Secrets, Timestamp, suggest};
+use crate::event::decode::Limits;
+use crate::kafka::{self, StartPolicy};
+use crate::mapping::Tables;
+use crate::query::Sets;
+use crate::{notifiers, sinks};
+
+/// How far ahead of its arrival an event may claim to be (DESIGN: clamped beyond).
+const MAX_FUTURE_SKEW: Duration = Duration::from_mins(5);
+
+/// Reads `text`; relative paths start from `folder`.
+pub(super) fn read(
+    text: &str,
+    folder: &Path,
+    secrets: &dyn Secrets,
+    found: &mut Diagnostics,
+) -> Config {
+    let document = Document::parse(text);
+    let mut root = document.root(found);
+    let path = |root: &mut Table<'_>, key, default: &str, found: &mut Diagnostics| {
+        folder.join(root.text(key, found).map_or_else(|| default.to_owned(), |text| text.value))
+    };
+    let instance = root.text("instance", found).map_or_else(host_name, |text| text.value);
+    let rules = path(&mut root, "rules", "rules", found);
+    let mappings = path(&mut root, "mappings", "mappings", found);
+    let kafka = root.table("kafka", found).map(|table| read_kafka(table, secrets, found));
+    let sources = root.table("sources", found).map(|table| read_sources(&table, found));
+    root.require("sources", found);
+    let mut file = |path: &str| super::load::read_text(&folder.join(path));
+    let sets = Sets::parse_tables(&mut root, &mut file, found);
+    let tables = root.table("tables", found).map(|table| read_tables(&table, &mut file, found));
+    let notifiers = root.table("notifiers", found);
+    let notifiers = notifiers.map(|table| notifiers::read(&table, found, secrets));
+    let sinks = root.table("sinks", found).map(|table| sinks::read(&table, found, secrets));
+    let admin = root.table("admin", found).and_then(|table| read_admin(table, found));
+    let log = read_log(root.table("log", found), found);
+    let (limits, max_future_skew) = read_limits(root.table("limits", found), found);
+    root.finish(found);
+    Config {
+        instance,
+        kafka: kafka.unwrap_or_default(),
+        sources: sources.unwrap_or_default(),
+        rules,
+        mappings,
+        sets,
+        tables: tables.unwrap_or_default(),
+        notifiers: notifiers.unwrap_or_default(),
+        sinks: sinks.unwrap_or_default(),
+        admin,
+        log,
+        limits,
+        max_future_skew,
+    }
+}
+
+/// The host's name, as the kernel knows it.
+fn host_name() -> String {
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = read.trim();
+    if name.is_empty() { "hark".to_owned() } else { name.to_owned() }
+}
+
+fn read_kafka(
+    mut table: Table<'_>,
+    secrets: &dyn Secrets,
+    found: &mut Diagnostics,
+) -> kafka::Settings {
+    let mut settings = kafka::Settings::default();
+    if let Some(text) = table.text("bootstrap", found) {
+        settings.bootstrap = text.value;
+    }
+    if let Some(text) = table.text("prefix", found) {
+        settings.prefix = text.value;
+    }
+    let mut small = |key, found: &mut Diagnostics| {
+        let count = table.count(key, found)?;
+        let small = u16::try_from(count.value).ok();
+        if small.is_none() {
+            let message = format!("expected at most {}, found `{}`", u16::MAX, count.value);
+            found.push(Diagnostic::error("out-of-range", count.span, message));
+        }
+        small
+    };
+    settings.replication = small("replication", found);
+    settings.partitions = small("partitions", found).unwrap_or(settings.partitions);
+    for (key, place) in [
+        ("signals_retention", &mut settings.signals_retention),
+        ("alerts_retention", &mut settings.alerts_retention),
+        ("connect_timeout", &mut settings.connect_timeout),
+    ] {
+        if let Some(duration) = table.duration(key, found) {
+            *place = duration.value;
+        }
+    }
+    if let Some(properties) = table.table("properties", found) {
+        settings.properties = read_properties(&properties, secrets, found);
+    }
+    if let Err(error) = settings.check() {
+        found.push(Diagnostic::error("bad-kafka", table.span(), error.to_string()));
+    }
+    table.finish(found);
+    settings
+}
+
+/// librdkafka's properties are strings; numbers and booleans are read as such, secrets by reference.
+fn read_properties(
+    table: &Table<'_>,
+    secrets: &dyn Secrets,
+    found: &mut Diagnostics,
+) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    for key in table.keys() {
+        let Some(item) = table.any(&key.value) else { continue };
+        let value = if item.is_table() {
+            secret::read_item(&item, found, secrets).map(|secret| secret.expose().clone())
+        } else {
+            match item.json() {
+                serde_json::Value::String(text) => Some(text),
+                value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+                    Some(value.to_string())
+                }
+                _ => {
+                    item.wrong_type("a string", found);
+                    None
+                }
+            }
+        };
+        if let Some(value) = value {
+            properties.insert(key.value, value);
+        }
+    }
+    properties
+}
+
+fn read_sources(table: &Table<'_>, found: &mut Diagnostics) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for key in table.keys() {
+        let Some(mut settings) = table.any(&key.value).and_then(|item| item.table(found)) else {
+            continue;
+        };
+        let delay = settings.duration_or_zero("delay", found).map_or(Duration::ZERO, |d| d.value);
+        let start = settings.item("start").and_then(|item| item.date_time(found));
+        let start = start.and_then(|start| {
+            let policy = match start.value.as_str() {
+                "earliest" => Some(StartPolicy::Earliest),
+                "latest" => Some(StartPolicy::Latest),
+                text => Timestamp::parse(text).map(StartPolicy::Time),
+            };
+            if policy.is_none() {
+                let message = format!(
+                    "expected `earliest`, `latest` or a time such as 2026-01-31T09:00:00Z, found `{}`",
+                    start.value
+                );
+                found.push(Diagnostic::error("bad-start", start.span, message));
+            }
+            policy
+        });
+        settings.finish(found);
+        sources.push(Source { topic: key.value, delay, start: start.unwrap_or_default() });
+    }
+    if sources.is_empty() {
+        let message = "no audit topic to read";
+        found.push(
+            Diagnostic::error("no-sources", table.span(), message)
+                .help("name one: [sources.\"audit.example\"]"),
+        );
+    }
+    sources.sort_by(|a, b| a.topic.cmp(&b.topic));
+    sources
+}
+
+/// `[tables.NAME]`: a CSV or JSON file that mappings look into, and the column they look by.
+fn read_tables(
+    table: &Table<'_>,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+    found: &mut Diagnostics,
+) -> Tables {
+    let mut tables = Tables::new();
+    for name in table.keys() {
+        let Some(mut settings) = table.any(&name.value).and_then(|item| item.table(found)) else {
+            continue;
+        };
+        let file = settings.required_text("file", found);
+        let key = settings.required_text("key", found);
+        settings.finish(found);
+        let (Some(file), Some(key)) = (file, key) else { continue };
+        let parsed = read(&file.value).and_then(|text| {
+            if Path::new(&file.value).extension().is_some_and(|end| end == "json") {
+                crate::mapping::Table::from_json(&text, &key.value)
+            } else {
+                crate::mapping::Table::from_csv(&text, &key.value)
+            }
+        });
+        match parsed {
+            Ok(parsed) => {
+                tables.insert(name.value, Arc::new(parsed));
+            }
+            Err(why) => found.push(Diagnostic::error("bad-table", file.span, why)),
+        }
+    }
+    tables
+}
+
+fn read_admin(mut table: Table<'_>, found: &mut Diagnostics) -> Option<SocketAddr> {
+    let text = table.required_text("listen", found);
+    table.finish(found);
+    let text = text?;
+    let address = text.value.parse();
+    if address.is_err() {
+        let message = format!("expected an address such as 127.0.0.1:9464, found `{}`", text.value);
+        found.push(Diagnostic::error("bad-address", text.span, message));
+    }
+    address.ok()
+}
+
+fn read_log(table: Option<Table<'_>>, found: &mut Diagnostics) -> Log {
+    let mut log = Log { json: false, filter: "info".to_owned() };
+    let Some(mut table) = table else { return log };
+    if let Some(format) = table.text("format", found) {
+        log.json = format.value == "json";
+        if !matches!(format.value.as_str(), "json" | "text") {
+            let mut mistake = Diagnostic::error(
+                "bad-format",
+                format.span,
+                format!("expected `text` or `json`, found `{}`", format.value),
+            );
+            if let Some(near) = suggest::nearest(&format.value, ["text", "json"]) {
+                mistake = mistake.help(format!("did you mean `{near}`?"));
+            }
+            found.push(mistake);
+        }
+    }
+    if let Some(filter) = table.text("filter", found) {
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter.value) {
+            let message = format!("{error}; a filter looks like `info` or `hark=debug,warn`");
+            found.push(Diagnostic::error("bad-filter", filter.span, message));
+        }
+        log.filter = filter.value;
+    }
+    table.finish(found);
+    log
+}
+
+fn read_limits(table: Option<Table<'_>>, found: &mut Diagnostics) -> (Limits, Duration) {
+    let mut limits = Limits::default();
+    let mut skew = MAX_FUTURE_SKEW;
+    let Some(mut table) = table else { return (limits, skew) };
+    for (key, place) in [("event_bytes", &mut limits.bytes), ("event_depth", &mut limits.depth)] {
+        if let Some(count) = table.count(key, found) {
+            *place = usize::try_from(count.value).unwrap_or(usize::MAX);
+        }
+    }
+    if let Some(duration) = table.duration("max_future_skew", found) {
+        skew = duration.value;
+    }
+    table.finish(found);
+    (limits, skew)
+}
