@@ -8,6 +8,8 @@ mod recent;
 mod record;
 mod render;
 mod rules;
+#[cfg(test)]
+mod scenarios;
 mod values;
 
 pub use correlation::{

@@ -1,0 +1,553 @@
+//! The life of alerts at its edges, told as timelines: `event 5` is an event of the key at second 5,
+//! `clock 9` a tick; behind it stands every record that it makes.
+
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::base::diagnostic::SourceText;
+use crate::base::{Position, Timestamp};
+use crate::engine::{Fields, Key, Record, Signal, Signals, Source, SourceTime, Tick};
+use crate::event::Scalar;
+use crate::query::Sets;
+use crate::rule::{self, Rule};
+
+const EVERY: &str =
+    "group_by = ['user.name']\nlateness = '0s'\nalert = { keep_open = '10s', max_open = '60s' }";
+const THREE: &str =
+    "group_by = ['user.name']\nlateness = '0s'\nthreshold = { count = 3, within = '10s' }";
+
+/// One partition, one rule (or versions of it), one key unless said otherwise.
+struct Scene {
+    known: Rules,
+    rule: Arc<Rule>,
+    partition: Correlation,
+    offset: i64,
+    told: String,
+}
+
+impl Scene {
+    fn new(settings: &str) -> Self {
+        Self::within(settings, Limits::default())
+    }
+
+    fn within(settings: &str, limits: Limits) -> Self {
+        let rule = read(settings);
+        let mut known = Rules::new();
+        known.add(&rule, &Sets::default()).unwrap();
+        let partition = Correlation::new(limits);
+        Self { known, rule, partition, offset: 0, told: String::new() }
+    }
+
+    /// The rule's next version.
+    fn edit(&mut self, settings: &str) {
+        self.rule = read(settings);
+        self.known.add(&self.rule, &Sets::default()).unwrap();
+    }
+
+    /// Runs lines of `event SECONDS [KEY]`, `again` (the last event once more), `clock SECONDS`.
+    fn run(&mut self, script: &str) -> &mut Self {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut words = line.split_whitespace();
+            let what = words.next().unwrap();
+            let millis = words.next().map(|seconds| (seconds.parse::<f64>().unwrap() * 1e3) as i64);
+            let time = Timestamp::from_millis(millis.unwrap());
+            let record = match what {
+                "event" => {
+                    self.offset += 1;
+                    self.event(time, self.offset, words.next().unwrap_or("Eve"))
+                }
+                "again" => self.event(time, self.offset, words.next().unwrap_or("Eve")),
+                _ => tick(time),
+            };
+            let mut out = Findings::default();
+            let progress = self.partition.apply(&record, &self.known, &mut out);
+            assert_eq!(progress, Progress::Done);
+            self.told += line;
+            for alert in &out.alerts {
+                self.told += &format!("\n    {}", shown(alert));
+            }
+            for note in &out.notes {
+                let note = format!("{note:?}");
+                self.told += &format!("\n    {}", note.split_whitespace().next().unwrap());
+            }
+            self.told += "\n";
+        }
+        self
+    }
+
+    fn event(&self, time: Timestamp, offset: i64, user: &str) -> Record {
+        let mut fields = Fields::default();
+        fields.push("user.name".into(), [Scalar::from(user)].into());
+        fields.push("source.ip".into(), [Scalar::from(&*format!("10.0.0.{offset}"))].into());
+        let group: Vec<String> = self.rule.group_by.iter().map(ToString::to_string).collect();
+        let values: &[Scalar] = if group.is_empty() { &[] } else { &[user.into()] };
+        let signal = Signal {
+            rule: self.rule.id.clone(),
+            version: self.rule.hash,
+            step: 0,
+            key: Key::new(&group, values),
+            fields,
+        };
+        let position = Position::new("audit", 0, offset);
+        Record::Signals(Signals { position, time, clamped: false, signals: vec![signal] })
+    }
+
+    fn tells(&self, expected: &Expect) {
+        expected.assert_eq(&self.told);
+    }
+}
+
+fn check(settings: &str, script: &str, expected: &Expect) {
+    Scene::new(settings).run(script).tells(expected);
+}
+
+fn read(settings: &str) -> Arc<Rule> {
+    let text = format!("title = 'T'\nseverity = 'low'\nwhen = 'user.name: *'\n{settings}\n");
+    let sets = Sets::default();
+    let source = SourceText::new("r.toml", text);
+    let (rule, found) = rule::parse(&source, "r", &rule::Context::new(&sets));
+    Arc::new(rule.unwrap_or_else(|| panic!("{found:?}")))
+}
+
+fn tick(time: Timestamp) -> Record {
+    let source = Source::new("audit", 0);
+    Record::Tick(Tick {
+        worker: "w".into(),
+        sources: vec![SourceTime { source: source.clone(), time, at_end: false }],
+        subscription: vec![source],
+    })
+}
+
+fn shown(alert: &Alert) -> String {
+    let s = |time: Timestamp| format!("{}", time.as_millis() as f64 / 1000.0);
+    let over = match (alert.resolved_at, alert.resolution) {
+        (Some(at), Some(why)) => format!(", over at {} ({why:?})", s(at)),
+        _ => String::new(),
+    };
+    format!(
+        "{} r{} {:?}: {}count {} of {}..{}, firings {}{over}",
+        s(alert.opened_at),
+        alert.revision,
+        alert.status,
+        if alert.approximate { "≥ " } else { "" },
+        alert.count,
+        s(alert.first_seen),
+        s(alert.last_seen),
+        alert.firings
+    )
+}
+
+#[test]
+fn a_firing_keep_open_after_the_last_grows_and_a_later_one_opens_another() {
+    check(
+        EVERY,
+        "event 0\n event 10\n event 20.001\n clock 100",
+        &expect![[r"
+        event 0
+            0 r1 Open: count 1 of 0..0, firings 1
+        event 10
+            0 r2 Open: count 2 of 0..10, firings 2
+        event 20.001
+            20.001 r1 Open: count 1 of 20.001..20.001, firings 1
+        clock 100
+            0 r3 Resolved: count 2 of 0..10, firings 2, over at 20 (Quiet)
+            20.001 r2 Resolved: count 1 of 20.001..20.001, firings 1, over at 30.001 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn a_firing_keep_open_before_the_opening_grows_and_an_earlier_one_opens_another() {
+    check(
+        EVERY,
+        "event 100\n event 90\n event 79.999\n clock 200",
+        &expect![[r"
+        event 100
+            100 r1 Open: count 1 of 100..100, firings 1
+        event 90
+            100 r2 Open: count 2 of 90..100, firings 2
+        event 79.999
+            79.999 r1 Open: count 1 of 79.999..79.999, firings 1
+        clock 200
+            79.999 r2 Resolved: count 1 of 79.999..79.999, firings 1, over at 89.999 (Quiet)
+            100 r3 Resolved: count 2 of 90..100, firings 2, over at 110 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn among_those_it_fits_the_last_opened_one_grows() {
+    // 85 fits the alert of 80 (to 90) and that of 95 (from 85).
+    check(
+        EVERY,
+        "event 95\n event 80\n event 85\n clock 200",
+        &expect![[r"
+        event 95
+            95 r1 Open: count 1 of 95..95, firings 1
+        event 80
+            80 r1 Open: count 1 of 80..80, firings 1
+        event 85
+            80 r2 Open: count 2 of 80..85, firings 1
+            95 r2 Open: count 2 of 85..95, firings 2
+        clock 200
+            80 r3 Resolved: count 2 of 80..85, firings 1, over at 90 (Quiet)
+            95 r3 Resolved: count 2 of 85..95, firings 2, over at 105 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn after_max_open_a_firing_opens_another() {
+    let script = "event 0\n event 9\n event 18\n event 27\n event 36\n event 45\n event 54\n event 60\n event 60.001\n clock 200";
+    check(
+        EVERY,
+        script,
+        &expect![[r"
+        event 0
+            0 r1 Open: count 1 of 0..0, firings 1
+        event 9
+            0 r2 Open: count 2 of 0..9, firings 2
+        event 18
+        event 27
+            0 r3 Open: count 4 of 0..27, firings 4
+        event 36
+        event 45
+        event 54
+        event 60
+            0 r4 Open: count 8 of 0..60, firings 8
+        event 60.001
+            60.001 r1 Open: count 1 of 60.001..60.001, firings 1
+        clock 200
+            0 r5 Resolved: count 8 of 0..60, firings 8, over at 60 (MaxOpen)
+            60.001 r2 Resolved: count 1 of 60.001..60.001, firings 1, over at 70.001 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn a_resolve_is_told_when_the_clock_is_past_it() {
+    check(
+        EVERY,
+        "clock 0\n event 0\n clock 10\n clock 10.001",
+        &expect![[r"
+        clock 0
+        event 0
+            0 r1 Open: count 1 of 0..0, firings 1
+        clock 10
+        clock 10.001
+            0 r2 Resolved: count 1 of 0..0, firings 1, over at 10 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn a_resolve_waits_keep_open_after_the_last_firing_arrived() {
+    // The alert of 5 was over at 15, the clock stands at 30: others may be as late as it was.
+    check(
+        EVERY,
+        "clock 30\n event 5\n clock 39.999\n event 14\n clock 40\n clock 49.999\n clock 50",
+        &expect![[r"
+            clock 30
+            event 5
+                5 r1 Open: count 1 of 5..5, firings 1
+            clock 39.999
+            event 14
+                5 r2 Open: count 2 of 5..14, firings 2
+            clock 40
+            clock 49.999
+                5 r3 Resolved: count 2 of 5..14, firings 2, over at 24 (Quiet)
+            clock 50
+        "]],
+    );
+}
+
+#[test]
+fn lateness_holds_the_rules_clock_back() {
+    let settings = THREE.replace("'0s'", "'7s'");
+    check(
+        &settings,
+        "clock 0\n event 1\n event 2\n event 3\n clock 20\n clock 20.001",
+        &expect![[r"
+            clock 0
+            event 1
+            event 2
+            event 3
+                3 r1 Open: count 3 of 1..3, firings 1
+            clock 20
+            clock 20.001
+                3 r2 Resolved: count 3 of 1..3, firings 1, over at 13 (Quiet)
+        "]],
+    );
+    // The rule's clock stands at 93, and its window is 10 s.
+    check(
+        &settings,
+        "clock 100\n event 83\n event 82.999",
+        &expect![[r"
+        clock 100
+        event 83
+        event 82.999
+            Late
+    "]],
+    );
+}
+
+#[test]
+fn it_is_told_when_its_count_reaches_a_power_of_two() {
+    let mut scene = Scene::new(EVERY);
+    for second in 0..17 {
+        scene.run(&format!("event {second}"));
+    }
+    scene.run("clock 100").tells(&expect![[r"
+        event 0
+            0 r1 Open: count 1 of 0..0, firings 1
+        event 1
+            0 r2 Open: count 2 of 0..1, firings 2
+        event 2
+        event 3
+            0 r3 Open: count 4 of 0..3, firings 4
+        event 4
+        event 5
+        event 6
+        event 7
+            0 r4 Open: count 8 of 0..7, firings 8
+        event 8
+        event 9
+        event 10
+        event 11
+        event 12
+        event 13
+        event 14
+        event 15
+            0 r5 Open: count 16 of 0..15, firings 16
+        event 16
+        clock 100
+            0 r6 Resolved: count 17 of 0..16, firings 17, over at 26 (Quiet)
+    "]]);
+}
+
+#[test]
+fn it_counts_what_did_not_fire_from_the_first_window_to_the_end() {
+    let settings = "group_by = ['user.name']\nlateness = '0s'\nthreshold = { count = 3, within = '2s' }\nalert = { keep_open = '10s' }";
+    // 0 is in no window; 11 and 13 are counted at the end, 13.001 is not.
+    check(
+        settings,
+        "event 0\n event 1\n event 2\n event 3\n event 11\n event 13\n event 13.001\n clock 100",
+        &expect![[r"
+            event 0
+            event 1
+            event 2
+                2 r1 Open: count 3 of 0..2, firings 1
+            event 3
+                2 r2 Open: count 4 of 0..3, firings 2
+            event 11
+            event 13
+            event 13.001
+            clock 100
+                2 r3 Resolved: count 6 of 0..13, firings 2, over at 13 (Quiet)
+        "]],
+    );
+    // A late event completes the window that ends at 3 and moves the first event back.
+    check(
+        settings,
+        "event 2\n event 3\n event 4\n event 1\n clock 100",
+        &expect![[r"
+        event 2
+        event 3
+        event 4
+            4 r1 Open: count 3 of 2..4, firings 1
+        event 1
+            4 r2 Open: count 4 of 1..4, firings 2
+        clock 100
+            4 r3 Resolved: count 4 of 1..4, firings 2, over at 14 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn one_event_is_one_alert_over_at_once() {
+    check(
+        "",
+        "event 5\n again 5\n event 5\n event 1\n clock 100",
+        &expect![[r"
+        event 5
+            5 r1 Resolved: count 1 of 5..5, firings 1, over at 5 (OneEvent)
+        again 5
+            Duplicate
+        event 5
+            5 r1 Resolved: count 1 of 5..5, firings 1, over at 5 (OneEvent)
+        event 1
+            1 r1 Resolved: count 1 of 1..1, firings 1, over at 1 (OneEvent)
+        clock 100
+    "]],
+    );
+}
+
+#[test]
+fn a_repeated_delivery_changes_nothing() {
+    check(
+        EVERY,
+        "event 5\n again 5\n clock 10\n again 5\n clock 100",
+        &expect![[r"
+        event 5
+            5 r1 Open: count 1 of 5..5, firings 1
+        again 5
+            Duplicate
+        clock 10
+        again 5
+            Duplicate
+        clock 100
+            5 r2 Resolved: count 1 of 5..5, firings 1, over at 15 (Quiet)
+    "]],
+    );
+}
+
+#[test]
+fn words_change_without_counting_anew_and_another_window_counts_anew() {
+    let mut scene = Scene::new(THREE);
+    scene.run("event 1\n event 2");
+    scene.edit(&format!("description = 'd'\n{THREE}"));
+    scene.run("event 3");
+    scene.edit(&THREE.replace('3', "2"));
+    // Its own window holds one event, then two; the alert is the rule's, and grows.
+    scene.run("event 4\n event 5\n clock 100").tells(&expect![[r"
+        event 1
+        event 2
+        event 3
+            3 r1 Open: count 3 of 1..3, firings 1
+        event 4
+            3 r2 Open: count 4 of 1..4, firings 1
+        event 5
+        clock 100
+            3 r3 Resolved: count 5 of 1..5, firings 2, over at 15 (Quiet)
+    "]]);
+}
+
+#[test]
+fn an_alert_resolves_though_its_rule_is_gone() {
+    let mut scene = Scene::new(EVERY);
+    scene.run("event 1");
+    scene.known = Rules::new();
+    scene.run("clock 100").tells(&expect![[r"
+        event 1
+            1 r1 Open: count 1 of 1..1, firings 1
+        clock 100
+            1 r2 Resolved: count 1 of 1..1, firings 1, over at 11 (Quiet)
+    "]]);
+}
+
+#[test]
+fn keys_beyond_the_bound_push_out_others_but_not_open_alerts() {
+    let limits = Limits { keys_per_rule: 2, ..Limits::default() };
+    let mut scene = Scene::within(THREE, limits);
+    scene.run("event 1 a\n event 2 a\n event 3 a\n event 4 b\n event 5 c\n event 6 b\n event 7 b");
+    scene.run("event 8 c\n event 9 c\n event 9 c\n event 9 b");
+    scene.tells(&expect![[r"
+        event 1 a
+        event 2 a
+        event 3 a
+            3 r1 Open: count 3 of 1..3, firings 1
+        event 4 b
+        event 5 c
+            Evicted
+        event 6 b
+            Evicted
+        event 7 b
+        event 8 c
+            Evicted
+        event 9 c
+        event 9 c
+            9 r1 Open: count 3 of 8..9, firings 1
+        event 9 b
+            Refused
+    "]]);
+}
+
+#[test]
+fn a_key_is_one_however_spelt_and_shown_as_the_opener_spelt_it() {
+    let mut scene = Scene::new(THREE);
+    let mut out = Findings::default();
+    for (n, user) in ["EVE", "eve", "Eve"].into_iter().enumerate() {
+        let offset = i64::try_from(n).unwrap();
+        let record = scene.event(Timestamp::from_millis(offset), offset, user);
+        assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
+    }
+    assert_eq!(out.alerts[0].key["user.name"], "Eve");
+}
+
+#[test]
+fn titles_show_the_latest_firing_the_key_and_distinct_values() {
+    let settings = format!(
+        "{THREE}\n[alert]\ntitle = \"{{{{ alert.count }}}} of {{{{ user.name }}}} at {{{{ source.ip }}}} from {{{{ values('source.ip') | join(', ') }}}}\""
+    );
+    let mut scene = Scene::new(&settings);
+    let mut titles = Vec::new();
+    for (offset, second) in [(1, 50), (2, 61), (3, 62), (4, 64), (5, 63)] {
+        let mut out = Findings::default();
+        let record = scene.event(Timestamp::from_millis(second * 1000), offset, "Eve");
+        assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
+        titles.extend(out.alerts.into_iter().map(|a| a.title));
+    }
+    let mut out = Findings::default();
+    let _done =
+        scene.partition.apply(&tick(Timestamp::from_millis(500_000)), &scene.known, &mut out);
+    titles.extend(out.alerts.into_iter().map(|a| a.title));
+    expect![[r"
+        3 of Eve at 10.0.0.4 from 10.0.0.2, 10.0.0.3, 10.0.0.4
+        4 of Eve at 10.0.0.4 from 10.0.0.2, 10.0.0.3, 10.0.0.5, 10.0.0.4
+        4 of Eve at 10.0.0.4 from 10.0.0.2, 10.0.0.3, 10.0.0.5, 10.0.0.4"]]
+    .assert_eq(&titles.join("\n"));
+}
+
+#[test]
+fn samples_are_the_opening_event_then_the_latest_ones() {
+    let mut scene = Scene::new(EVERY);
+    let mut out = Findings::default();
+    for offset in 1..=16 {
+        let record = scene.event(Timestamp::from_millis(offset * 1000), offset, "Eve");
+        assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
+    }
+    let last = out.alerts.last().unwrap();
+    let positions: Vec<&str> = last.samples.iter().map(|s| s.position.as_str()).collect();
+    assert_eq!(positions.len(), SAMPLES_MAX);
+    assert_eq!(
+        (positions[0], positions[1], positions[9]),
+        ("audit:0:1", "audit:0:8", "audit:0:16")
+    );
+    assert_eq!(last.samples[9].fields["source.ip"], "10.0.0.16");
+}
+
+#[test]
+fn a_count_stays_exact_beyond_what_is_remembered_one_by_one() {
+    let settings = EVERY.replace("60s", "24h");
+    let mut scene = Scene::new(&settings);
+    let mut out = Findings::default();
+    for n in 0..3_000 {
+        let record = scene.event(Timestamp::from_millis(n * 1000), n, "Eve");
+        assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
+    }
+    let counts = |out: &Findings| {
+        let last = out.alerts.last().unwrap();
+        (last.count, last.firings, last.approximate)
+    };
+    let mut over = Findings::default();
+    let end = tick(Timestamp::from_millis(9_000_000));
+    // An event that is older than all that are remembered may be a repeated one.
+    let mut older = scene.event(Timestamp::from_millis(500), 9_999, "Eve");
+    assert_eq!(scene.partition.apply(&end, &scene.known, &mut over), Progress::Done);
+    assert_eq!(counts(&over), (3_000, 3_000, false));
+
+    let mut scene = Scene::new(&settings);
+    for n in 0..=i64::try_from(EVENTS_PER_KEY).unwrap() {
+        let record = scene.event(Timestamp::from_millis(1_000 + n), n, "Eve");
+        assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
+    }
+    if let Record::Signals(signals) = &mut older {
+        signals.time = Timestamp::from_millis(1_000);
+    }
+    assert_eq!(scene.partition.apply(&older, &scene.known, &mut out), Progress::Done);
+    let mut over = Findings::default();
+    assert_eq!(scene.partition.apply(&end, &scene.known, &mut over), Progress::Done);
+    assert_eq!(counts(&over), (1_001, 1_002, true));
+}
