@@ -6,6 +6,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::event::Scalar;
+use crate::query::fold;
 use crate::state::codec::{self, Broken, Reader};
 
 /// The longest canonical text of one part; a longer one is cut and told apart by its hash.
@@ -82,7 +83,7 @@ pub fn partition_of(rule: &str, key: &[u8], partitions: u32) -> u32 {
 /// their shortest form, names and addresses of people without case.
 pub fn canonical(field: &str, value: &Scalar) -> String {
     let text = value.to_string();
-    let text = if is_folded(field) { fold(&text) } else { text };
+    let text = if is_folded(field) { fold::text(&text).into_owned() } else { text };
     match text.get(..KEY_TEXT_BYTES.min(text.floor_char_boundary(KEY_TEXT_BYTES))) {
         Some(start) if start.len() < text.len() => {
             format!("{start}#{:032x}", xxh3_128(text.as_bytes()))
@@ -94,10 +95,6 @@ pub fn canonical(field: &str, value: &Scalar) -> String {
 /// `Eve@x` and `eve@x` are one person; everything else is exact.
 fn is_folded(field: &str) -> bool {
     matches!(field, "user.name" | "user.email" | "user.target.name" | "user.target.email")
-}
-
-fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// What people are shown of a value that is too long for a key.
