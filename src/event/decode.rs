@@ -6,7 +6,8 @@
 //!
 //! How a record is read is written down in RULES §2: arrays are walked through, dots in keys are
 //! path steps, null is the same as missing, and a path that something reads and that is named twice
-//! makes the record malformed, for other engines read such records otherwise. What nobody reads is
+//! makes the record malformed, for other engines read such records otherwise. Whole elements are
+//! found under a key of their own only: `{"t.x": 1}` has no element at `t`. What nobody reads is
 //! held to JSON's grammar but not looked into: a lone surrogate or a number beyond all floats does
 //! no harm there.
 

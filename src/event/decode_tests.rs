@@ -65,6 +65,29 @@ fn dots_in_keys_are_path_steps_and_escapes_are_decoded() {
 }
 
 #[test]
+fn an_object_is_there_though_it_has_no_value() {
+    let there = |record: &str| {
+        let mut layout = Layout::new();
+        let slot = layout.want(Wanted::Present(field("raw.a")));
+        let event = read(&layout, &[field("raw.a")], record.as_bytes()).unwrap();
+        event.first(slot).is_some()
+    };
+    for record in [
+        r#"{"a":{}}"#,
+        r#"{"a":{"b":null}}"#,
+        r#"{"a":""}"#,
+        r#"{"a.b":1}"#,
+        r#"{"a":[[0]]}"#,
+        r#"{"a":"{}"}"#,
+    ] {
+        assert!(there(record), "{record}");
+    }
+    for record in ["{}", r#"{"a":null}"#, r#"{"a":[]}"#, r#"{"a":[null,[]]}"#, r#"{"b":{"a":1}}"#] {
+        assert!(!there(record), "{record}");
+    }
+}
+
+#[test]
 fn null_is_missing_and_empty_text_is_not() {
     assert_eq!(
         found(&["raw.a", "raw.b", "raw.c"], &[], r#"{"a":null,"b":"","c":[]}"#),

@@ -121,6 +121,8 @@ impl<'p> Walk<'p, '_> {
                 self.place.extend_from_slice(step.as_bytes());
             }
             if steps.peek().is_some() {
+                // `{"a.b": 1}` says that there is an `a`, too.
+                self.present(node);
                 self.enter(node);
             }
         }
