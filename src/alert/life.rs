@@ -150,6 +150,16 @@ impl Life {
         past.max(self.arrived + self.keep_open)
     }
 
+    /// Whether a bound made `count` a lower bound.
+    pub(super) fn is_count_bound(&self) -> bool {
+        self.counted.lost
+    }
+
+    /// Whether a bound made the latest firing's `value` a lower bound.
+    pub(super) fn is_value_bound(&self) -> bool {
+        self.value_approximate
+    }
+
     /// Time and place of the latest firing.
     pub(super) fn last(&self) -> (Timestamp, Option<&Position>) {
         (self.last.0, self.last.1.as_ref())

@@ -96,6 +96,12 @@ impl Judge {
         for name in ALERT_FIELDS {
             put(name, alert_field(&life.alert, name));
         }
+        if life.is_count_bound() {
+            context.lower_bounds.push("alert.count");
+        }
+        if life.is_value_bound() {
+            context.lower_bounds.extend(["alert.value", "alert.peak"]);
+        }
         for (name, values) in values.between(life.alert.first_seen, life.end().0) {
             if let Ok(name) = FieldName::parse(name) {
                 context.values.insert(name, values);

@@ -70,6 +70,8 @@ enum Shape {
 pub struct TemplateContext {
     /// The latest firing event's fields, the key's fields and `alert.*` ([`super::ALERT_FIELDS`]).
     pub fields: BTreeMap<FieldName, Vec<Scalar>>,
+    /// Those of `alert.count`, `alert.value`, `alert.peak` that a bound made lower bounds: shown as `≥5`.
+    pub lower_bounds: Vec<&'static str>,
     /// For `values(f)`: distinct values over the key's events, at most [`VALUES_MAX`] of each.
     pub values: BTreeMap<FieldName, Vec<Scalar>>,
 }
@@ -219,12 +221,16 @@ fn environment() -> Environment<'static> {
     environment.add_filter("join", |value: &Value, separator: Option<&str>| {
         shown(value, separator.unwrap_or_default())
     });
-    environment.add_filter(AT_LEAST, |state: &minijinja::State<'_, '_>, value: &Value| {
-        let alert = state.lookup("alert").unwrap_or_default();
-        let approximate = alert.get_attr("approximate").is_ok_and(|flag| flag.is_true());
-        let sign = if approximate && !value.is_undefined() { "≥" } else { "" };
-        format!("{sign}{}", shown(value, ", "))
-    });
+    environment.add_filter(
+        AT_LEAST,
+        |state: &minijinja::State<'_, '_>, value: &Value, name: &str| {
+            let bounds = state.lookup(variables::LOWER_BOUNDS).unwrap_or_default();
+            let bound =
+                bounds.try_iter().is_ok_and(|mut names| names.any(|n| n.as_str() == Some(name)));
+            let sign = if bound && !value.is_undefined() { "≥" } else { "" };
+            format!("{sign}{}", shown(value, ", "))
+        },
+    );
     environment.set_formatter(|out, _state, value| {
         out.write_str(&shown(value, ", ")).map_err(minijinja::Error::from)
     });
@@ -292,6 +298,7 @@ mod tests {
                 (field("message"), texts(&["two\nlines \u{202e}\u{7}<b>"])),
                 (field("alert.count"), vec![Scalar::Number(Number::Int(5))]),
             ]),
+            lower_bounds: Vec::new(),
             values: BTreeMap::from([(field("source.ip"), texts(&["203.0.113.7", "203.0.113.8"]))]),
         }
     }
@@ -324,9 +331,10 @@ mod tests {
         let template = Template::line(&Text::bare(text)).unwrap();
         let mut context = context();
         assert_eq!(template.render(&context, ""), "5 and–, many 6");
-        let approximate = FieldName::parse("alert.approximate").unwrap();
-        context.fields.insert(approximate, vec![Scalar::Bool(true)]);
+        context.lower_bounds = vec!["alert.count", "alert.value"];
         assert_eq!(template.render(&context, ""), "≥5 and–, many 6");
+        context.lower_bounds = vec!["alert.value"];
+        assert_eq!(template.render(&context, ""), "5 and–, many 6");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn marking_lower_bounds(source: &str, filter: &str) -> String {
         if LOWER_BOUNDS.contains(&name)
             && let Some((head, _)) = expression.split_once(name)
         {
-            marked.extend([head, name, " | ", filter]);
+            marked.extend([head, name, " | ", filter, "('", name, "')"]);
             rest = inside.get(head.len() + name.len()..).unwrap_or_default();
         }
     }

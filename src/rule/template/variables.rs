@@ -33,9 +33,13 @@ pub(super) fn shown(value: &Value, separator: &str) -> String {
     }
 }
 
+/// The name under which a template's filter finds which numbers are lower bounds.
+pub(super) const LOWER_BOUNDS: &str = "_lower_bounds";
+
 /// `values`, and the fields.
 #[derive(Debug)]
 struct Root {
+    lower_bounds: Value,
     tree: Arc<Node>,
     values: Value,
 }
@@ -63,7 +67,8 @@ impl Root {
         let values = Value::from_function(move |name: &str| {
             FieldName::parse(name).ok().and_then(|field| values.get(&field).cloned())
         });
-        Self { tree: Arc::new(tree), values }
+        let lower_bounds = context.lower_bounds.iter().map(|name| Value::from(*name)).collect();
+        Self { lower_bounds, tree: Arc::new(tree), values }
     }
 }
 
@@ -71,6 +76,7 @@ impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
             "values" => Some(self.values.clone()),
+            LOWER_BOUNDS => Some(self.lower_bounds.clone()),
             _ => self.tree.get_value(key),
         }
     }

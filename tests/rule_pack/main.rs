@@ -1,0 +1,252 @@
+//! The rules that Hark ships: each is right, says what a reader needs, holds its own tests, and
+//! fires for exactly the products that have such an event.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_raw_string_hashes,
+    clippy::panic,
+    reason = "a test may panic; expected texts are written by a tool"
+)]
+
+mod run;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::expect;
+use hark::alert::Alert;
+use hark::base::diagnostic::SourceText;
+use hark::base::document::Document;
+use hark::base::{Diagnostics, Timestamp};
+use hark::mapping::Tables;
+use hark::query::Sets;
+use hark::rule::test_case::{Expected, RuleTest};
+use hark::rule::{CheckInput, CheckReport, Rule, RuleFile, check};
+use run::Run;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn samples() -> PathBuf {
+    root().join("tests/samples")
+}
+
+/// All files with this ending below a folder, by their path under it, sorted.
+fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == ending) {
+                let under = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.push((under, path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn mappings() -> Vec<SourceText> {
+    let files = files(&root().join("config/mappings"), "toml");
+    files.iter().map(|(_, path)| SourceText::new(path, read(path))).collect()
+}
+
+fn sets() -> Sets {
+    let text = read(&root().join("config/hark.toml"));
+    let mut found = Diagnostics::new();
+    let document = Document::parse(&text);
+    let mut root = document.root(&mut found);
+    let sets = Sets::parse_tables(&mut root, &mut |file| Err(file.to_owned()), &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    sets
+}
+
+/// The whole pack, checked against the shipped mappings and configuration.
+fn pack() -> CheckReport {
+    let rules: Vec<RuleFile> = files(&root().join("rules"), "toml")
+        .into_iter()
+        .map(|(relative, path)| RuleFile {
+            source: SourceText::new(format!("rules/{relative}"), read(&path)),
+            relative,
+        })
+        .collect();
+    let sets = sets();
+    check(&CheckInput { mappings: &mappings(), tables: &Tables::new(), rules: &rules, sets: &sets })
+}
+
+fn rules() -> Vec<Arc<Rule>> {
+    let rules = pack().rules.rules().to_vec();
+    assert!(rules.len() >= 8, "the pack is not there");
+    rules
+}
+
+#[test]
+fn the_pack_is_checked_without_a_word() {
+    let report = pack();
+    assert_eq!(report.render(false), "");
+    assert_eq!(report.rules.rules().len(), report.rule_files);
+}
+
+#[test]
+fn every_rule_tells_its_reader_what_to_do() {
+    for rule in rules() {
+        let id = &rule.id;
+        assert!(rule.description.len() > 60, "{id}: description");
+        assert!(!rule.threat.is_empty(), "{id}: threat");
+        assert!(!rule.tags.is_empty(), "{id}: tags");
+        assert!(!rule.false_positives.is_empty(), "{id}: false_positives");
+        let runbook = rule.runbook.as_deref().unwrap_or_default();
+        assert!(runbook.contains("1. ") && runbook.contains("2. "), "{id}: steps of the runbook");
+        assert!(rule.alert.title.is_some(), "{id}: alert title");
+        assert!(rule.alert.summary.is_some(), "{id}: alert summary");
+    }
+}
+
+#[test]
+fn every_rule_has_a_test_that_fires_and_one_that_does_not() {
+    for rule in rules() {
+        assert!(rule.tests.iter().any(|test| !test.expect.is_empty()), "{}: fires", rule.id);
+        assert!(rule.tests.iter().any(|test| test.expect.is_empty()), "{}: is silent", rule.id);
+    }
+}
+
+#[test]
+fn every_rule_holds_its_own_tests() {
+    let (mappings, sets, samples) = (mappings(), sets(), samples());
+    let mut failures = String::new();
+    for rule in rules() {
+        for test in &rule.tests {
+            let opened = Run::new(&rule, &mappings, &sets, &samples).test(test);
+            if let Err(why) = compare(test, &opened) {
+                writeln!(failures, "{}: {}: {why}", rule.id, test.name).unwrap();
+                for alert in &opened {
+                    writeln!(
+                        failures,
+                        "    opened {} {:?} count {} {} {:?}",
+                        alert.opened_at, alert.key, alert.count, alert.severity, alert.title
+                    )
+                    .unwrap();
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+fn compare(test: &RuleTest, opened: &[Alert]) -> Result<(), String> {
+    if opened.len() != test.expect.len() {
+        return Err(format!("expected {} alerts, found {}", test.expect.len(), opened.len()));
+    }
+    for (n, (expected, alert)) in test.expect.iter().zip(opened).enumerate() {
+        differs(expected, alert, test.start).map_or(Ok(()), |what| Err(format!("{n}: {what}")))?;
+    }
+    Ok(())
+}
+
+/// What an alert has otherwise than expected.
+fn differs(expected: &Expected, alert: &Alert, start: Timestamp) -> Option<&'static str> {
+    let key = expected
+        .key
+        .iter()
+        .all(|(field, value)| alert.key.get(&field.dotted()).is_some_and(|found| found == value));
+    let checks = [
+        (key, "key"),
+        (expected.at.is_none_or(|at| at.from(start) == alert.opened_at), "at"),
+        (expected.count.is_none_or(|count| count == alert.count), "count"),
+        (expected.value.as_ref().is_none_or(|value| *value == alert.value), "value"),
+        (expected.severity.is_none_or(|severity| severity == alert.severity), "severity"),
+        (expected.title.as_ref().is_none_or(|title| *title == alert.title), "title"),
+        (
+            expected.resolved_at.is_none_or(|at| Some(at.from(start)) == alert.resolved_at),
+            "resolved_at",
+        ),
+    ];
+    checks.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+}
+
+/// Each product's samples, all of them, ten times in a night, against each rule alone.
+#[test]
+fn a_rule_fires_for_the_products_that_have_such_an_event_and_for_no_other() {
+    let (mappings, sets, folder) = (mappings(), sets(), samples());
+    let night = Timestamp::parse("2026-01-06T02:00:00Z").unwrap();
+    let mut of_product: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, _) in files(&folder, "json") {
+        let name = name.trim_end_matches(".json").to_owned();
+        let product = name.split('/').next().unwrap().to_owned();
+        of_product.entry(product).or_default().push(name);
+    }
+    let mut matrix = String::new();
+    for rule in rules() {
+        writeln!(matrix, "{} [{}]", rule.id, rule.severity).unwrap();
+        for (product, names) in &of_product {
+            let mut run = Run::new(&rule, &mappings, &sets, &folder);
+            for second in 0..10 {
+                for name in names {
+                    run.sample(name, night + Duration::from_secs(second));
+                }
+            }
+            let alerts = run.finish();
+            // A title that shows a dash where a name should be helps nobody.
+            for alert in &alerts {
+                assert!(!alert.title.contains('–'), "{} {product}: {}", rule.id, alert.title);
+            }
+            if let Some(alert) = alerts.first() {
+                writeln!(matrix, "    {product}: {}", alert.title).unwrap();
+            }
+        }
+    }
+    expect![[r#"
+        common/access-after-hours [low]
+            blocksecops: bob@example.com logged in to blocksecops outside business hours from 203.0.113.7
+            ops0: john@example.com logged in to ops0 outside business hours from 192.0.2.100
+            opsknight: mallory@example.com logged in to opsknight outside business hours from 198.51.100.23
+            opssentinal: mallory@example.com logged in to opssentinal outside business hours from 198.51.100.23
+        common/all-sessions-revoked [medium]
+            opsknight: All sessions revoked by cmwg3sy3ammn0bvu2sqyk155 in opsknight
+            opssentinal: All sessions revoked by cmwg3sy3ammn0bvu2sqyk155 in opssentinal
+        common/failed-logins [high]
+            blocksecops: 10 failed logins of bob@example.com from 203.0.113.7
+            ops0: 10 failed logins of john@example.com from 192.0.2.100
+            opsknight: 30 failed logins of mallory@example.com from 203.0.113.66
+            opssentinal: 40 failed logins of mallory@example.com from 203.0.113.66
+        common/failed-logins-by-address [high]
+            blocksecops: 10 failed logins from 203.0.113.7 for bob@example.com
+            ops0: 10 failed logins from 192.0.2.100 for john@example.com
+            opsknight: 20 failed logins from 203.0.113.66 for mallory@example.com
+            opssentinal: 30 failed logins from 203.0.113.66 for mallory@example.com
+        common/login-blocked [medium]
+            opsknight: opsknight blocked logins of mallory@example.com from 203.0.113.66
+            opssentinal: opssentinal blocked logins of mallory@example.com from 203.0.113.66
+        common/mass-deletion [critical]
+            blocksecops: 50 deletions by bob@example.com in blocksecops
+            ops0: 50 deletions by john@example.com in ops0
+            opsknight: 70 deletions by cmwg3sy3ammn0bvu2sqyk155 in opsknight
+            squadcast: 60 deletions by dana@example.com in squadcast
+        common/project-or-service-deleted [high]
+            blocksecops: Project vault-contracts deleted in blocksecops
+            ops0: Project vpc-production deleted in ops0
+            opsknight: Service cmo6hug08jw1n0qhqtzgryy1 deleted in opsknight
+            opssentinal: Service cmo6hug08jw1n0qhqtzgryy1 deleted in opssentinal
+            squadcast: Service deleted in squadcast, team Default Team
+        common/role-change [medium]
+            blocksecops: Role of alice@example.com changed in blocksecops to admin by bob@example.com
+            ops0: Role of jane@example.com changed in ops0 to admin by john@example.com
+            opsknight: Role of cmpwxplszrnetuwy6nrqj7td changed in opsknight to ADMIN by cmwg3sy3ammn0bvu2sqyk155
+            opssentinal: Role of cmpwxplszrnetuwy6nrqj7td changed in opssentinal to ADMIN
+            squadcast: A role changed in squadcast by dana@example.com
+        opssentinal/mass-deletion [high]
+            opssentinal: 70 deletions in OpsSentinal
+    "#]].assert_eq(&matrix);
+}
