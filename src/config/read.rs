@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ pub(super) fn read(
     let document = Document::parse(text);
     let mut root = document.root(found);
     let path = |root: &mut Table<'_>, key, default: &str, found: &mut Diagnostics| {
-        folder.join(root.text(key, found).map_or_else(|| default.to_owned(), |text| text.value))
+        let text = root.text(key, found).map_or_else(|| default.to_owned(), |text| text.value);
+        shortened(&folder.join(text))
     };
     let instance = root.text("instance", found).map_or_else(host_name, |text| text.value);
     let rules = path(&mut root, "rules", "rules", found);
@@ -62,6 +63,22 @@ pub(super) fn read(
         limits,
         max_future_skew,
     }
+}
+
+/// `config/../rules` as people would write it: `rules`. A leading `..` stays.
+fn shortened(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        let after_a_name = matches!(short.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if after_a_name => {
+                short.pop();
+            }
+            part => short.push(part),
+        }
+    }
+    short
 }
 
 /// The host's name, as the kernel knows it.
@@ -266,4 +283,18 @@ fn read_limits(table: Option<Table<'_>>, found: &mut Diagnostics) -> (Limits, Du
     }
     table.finish(found);
     (limits, skew)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_shown_as_people_write_them() {
+        let short = |path: &str| shortened(Path::new(path)).display().to_string();
+        assert_eq!(short("config/../rules"), "rules");
+        assert_eq!(short("/etc/hark/./rules"), "/etc/hark/rules");
+        assert_eq!(short("../../rules"), "../../rules");
+        assert_eq!(short("a/../../b"), "../b");
+    }
 }

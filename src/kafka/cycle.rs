@@ -7,6 +7,7 @@
 //! the daemon ends with it is the daemon's decision.
 
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -441,9 +442,32 @@ fn missing(topics: &[String]) -> State {
     State::Waiting(format!("topic `{}` does not exist yet", topics.join("`, `")))
 }
 
+/// Partitions in few words: `audit.ops0:0-3,7 hark.alerts:0`.
 fn names(partitions: &[TopicPartition]) -> String {
-    let names: Vec<String> = partitions.iter().map(TopicPartition::to_string).collect();
-    names.join(" ")
+    let mut topics: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(&partition.topic).or_default().insert(partition.partition);
+    }
+    let told = topics.iter().map(|(topic, numbers)| format!("{topic}:{}", runs(numbers)));
+    told.collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers in order, neighbours as a range: `0-3,7`.
+fn runs(numbers: &BTreeSet<i32>) -> String {
+    let mut runs: Vec<(i32, i32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*number) => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    let told =
+        runs.iter().map(
+            |(first, last)| {
+                if first == last { first.to_string() } else { format!("{first}-{last}") }
+            },
+        );
+    told.collect::<Vec<_>>().join(",")
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -452,4 +476,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_in_few_words() {
+        let told = |partitions: &[(&str, i32)]| {
+            let list: Vec<_> =
+                partitions.iter().map(|(t, p)| TopicPartition::new(*t, *p)).collect();
+            names(&list)
+        };
+        assert_eq!(told(&[]), "");
+        assert_eq!(
+            told(&[("b", 1), ("a", 0), ("a", 2), ("a", 1), ("a", 7), ("b", 0)]),
+            "a:0-2,7 b:0-1"
+        );
+    }
 }
