@@ -6,6 +6,7 @@
     reason = "a test may panic; expected texts are written by a tool"
 )]
 
+mod checks;
 mod meaning;
 mod mistakes;
 
