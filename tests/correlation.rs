@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hark::alert::{Alert, AlertStatus, Correlation, Findings, Limits, Note, Progress, Rules};
+use hark::alert::{
+    Alert, AlertStatus, Correlation, Findings, Limits, Note, Progress, Resume, Rules,
+};
 use hark::base::diagnostic::SourceText;
 use hark::base::id::Id;
 use hark::base::{Position, Timestamp};
@@ -163,6 +165,8 @@ struct Run {
     known: Rules,
     partitions: Vec<Correlation>,
     out: Vec<Findings>,
+    /// Everything written to each partition.
+    written: Vec<Vec<Record>>,
 }
 
 impl Run {
@@ -174,11 +178,15 @@ impl Run {
             known,
             partitions: (0..partitions).map(|_| Correlation::new(limits)).collect(),
             out: (0..partitions).map(|_| Findings::default()).collect(),
+            written: vec![Vec::new(); usize::try_from(partitions).unwrap()],
         }
     }
 
     fn apply(&mut self, partition: usize, record: &Record) {
         let record = Record::decode(&record.encode()).unwrap();
+        let offset = i64::try_from(self.written[partition].len()).unwrap();
+        self.written[partition].push(record.clone());
+        self.partitions[partition].stand_at(offset);
         let out = &mut self.out[partition];
         let mut progress = self.partitions[partition].apply(&record, &self.known, out);
         while progress == Progress::More {
@@ -228,6 +236,20 @@ impl Run {
             assert_eq!(partition.keys(), 0, "after an endless silence nothing is remembered");
         }
         self.out
+    }
+
+    /// Forgets everything and reads the log again, in silence, from where that is enough.
+    fn read_again(&mut self) {
+        for (partition, log) in self.partitions.iter_mut().zip(&self.written) {
+            let resume: Resume = partition.resume_point().to_string().parse().unwrap();
+            *partition = Correlation::resumed(Limits::default(), &resume);
+            let from = resume.offset.map_or(log.len(), |offset| usize::try_from(offset).unwrap());
+            let mut out = Findings::default();
+            for (offset, record) in (0..).zip(log).skip(from) {
+                partition.stand_at(offset);
+                let _known_to_be_done = partition.apply(record, &self.known, &mut out);
+            }
+        }
     }
 
     /// Writes everything that is remembered, as the changelog would, and starts anew from it.
@@ -357,7 +379,7 @@ fn facts(alert: &Alert) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn alerts_are_those_of_the_recount(happenings in happenings(), partitions in 1..8u32) {
@@ -394,6 +416,23 @@ proptest! {
         for (n, step) in log.iter().enumerate() {
             if stops.contains(&n) {
                 run.restart(Limits::default(), &mut written);
+            }
+            run.step(step);
+        }
+        prop_assert_eq!(run.run(&[]), uninterrupted);
+    }
+
+    #[test]
+    fn reading_the_log_again_changes_nothing(
+        happenings in happenings(),
+        stops in prop::collection::btree_set(0..120usize, 1..4),
+    ) {
+        let log = log(&happenings);
+        let uninterrupted = Run::new(2, Limits::default()).run(&log);
+        let mut run = Run::new(2, Limits::default());
+        for (n, step) in log.iter().enumerate() {
+            if stops.contains(&n) {
+                run.read_again();
             }
             run.step(step);
         }

@@ -82,6 +82,15 @@ impl state::Entry for Entry {
     fn pinned(&self) -> bool {
         !self.lives.is_empty()
     }
+
+    fn newest(&self) -> Timestamp {
+        self.recent.newest().unwrap_or(Timestamp::MIN)
+    }
+
+    fn oldest(&self) -> Timestamp {
+        let first_seen = self.lives.iter().map(|life| life.alert.first_seen);
+        first_seen.chain(self.recent.oldest()).min().unwrap_or(Timestamp::MAX)
+    }
 }
 
 impl Entry {
@@ -252,8 +261,7 @@ impl Entry {
 
     /// The rule's clock from which on nothing of it can matter, alerts aside.
     fn expires_at(&self) -> Timestamp {
-        let newest = self.recent.newest().unwrap_or(Timestamp::MIN);
-        let events = newest + self.reach + Duration::from_millis(1);
+        let events = state::Entry::newest(self) + self.reach + Duration::from_millis(1);
         self.windows.iter().map(|w| w.expires_at).fold(events, Timestamp::max)
     }
 
@@ -312,9 +320,11 @@ impl Entry {
 /// How far before the rule's clock an event may still matter: an event counts while it is no older
 /// than the clock less the detector's span, and its window reaches back by that span once more.
 /// Without a detector nothing is late; repeated deliveries are known for as long as alerts stay open.
+/// A key is never forgotten before its last alert is over, however that alert came about.
 fn reach(rule: &Rule) -> Duration {
-    let span = rule.detector.as_ref().map_or(rule.alert.keep_open, |detector| detector.span());
-    span.saturating_mul(2)
+    let keep_open = rule.alert.keep_open;
+    let span = rule.detector.as_ref().map_or(keep_open, |detector| detector.span());
+    span.saturating_mul(2).max(keep_open)
 }
 
 fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields) {

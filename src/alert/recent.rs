@@ -120,6 +120,11 @@ impl Recent {
         seen.fields.as_ref().filter(|_| (seen.time, &seen.position) == (time, position))
     }
 
+    /// The time of the oldest event.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.events.front().map(|e| e.time)
+    }
+
     /// The time of the newest event.
     pub(super) fn newest(&self) -> Option<Timestamp> {
         self.events.back().map(|e| e.time)

@@ -23,6 +23,12 @@ pub trait Entry {
 
     /// Whether it may not be evicted.
     fn pinned(&self) -> bool;
+
+    /// The time of the newest event that it took and still knows.
+    fn newest(&self) -> Timestamp;
+
+    /// The time of the oldest event that it still depends on.
+    fn oldest(&self) -> Timestamp;
 }
 
 /// What it took to make room for a key.
@@ -69,12 +75,23 @@ struct Slot<E> {
     touched: u64,
     timer: Timestamp,
     born: i64,
+    renewal: Option<Renewal>,
 }
 
 #[derive(Debug)]
 struct Birth {
     living: usize,
     clock: Option<Timestamp>,
+}
+
+/// A place in the log that an entry's birth moves to, as soon as nothing that it took before matters
+/// any more: a key that is always busy would else be read again from its very first event.
+#[derive(Debug)]
+struct Renewal {
+    offset: i64,
+    clock: Option<Timestamp>,
+    /// The newest event taken before that place.
+    newest: Timestamp,
 }
 
 impl<E: Entry> Store<E> {
@@ -139,15 +156,27 @@ impl<E: Entry> Store<E> {
             }
         }
         let (born, clock) = self.at;
-        let make = || Slot { entry: fresh(), touched, timer: Timestamp::MAX, born };
+        let make = || Slot { entry: fresh(), touched, timer: Timestamp::MAX, born, renewal: None };
         if insert != Insert::Known {
-            let birth = self.births.entry(born).or_insert(Birth { living: 0, clock });
-            birth.living += 1;
+            bear(&mut self.births, born, clock);
         }
         let slot = keys.slots.entry(key.clone()).or_insert_with(make);
         keys.idle.remove(&slot.touched);
         slot.touched = touched;
+        let before = (slot.entry.newest(), slot.entry.pinned());
         let result = change(&mut slot.entry);
+        if insert == Insert::Known {
+            let oldest = slot.entry.oldest();
+            if let Some(renewal) = slot.renewal.take_if(|renewal| oldest > renewal.newest) {
+                buried(&mut self.births, slot.born);
+                slot.born = renewal.offset;
+                bear(&mut self.births, renewal.offset, renewal.clock);
+            }
+            // What is pinned decides what becomes of later events, however old it is.
+            if let (newest, false) = before {
+                slot.renewal.get_or_insert(Renewal { offset: born, clock, newest });
+            }
+        }
         if !slot.entry.pinned() {
             keys.idle.insert(touched, key.clone());
         }
@@ -215,13 +244,13 @@ impl<E: Entry> Store<E> {
         self.touches = self.touches.max(touched);
         let timer = entry.due();
         let (born, clock) = self.at;
-        self.births.entry(born).or_insert(Birth { living: 0, clock }).living += 1;
+        bear(&mut self.births, born, clock);
         let keys = self.rules.entry(rule.clone()).or_default();
         if !entry.pinned() {
             keys.idle.insert(touched, key.clone());
         }
         self.timers.insert((timer, rule, key.clone()));
-        keys.slots.insert(key, Slot { entry, touched, timer, born });
+        keys.slots.insert(key, Slot { entry, touched, timer, born, renewal: None });
     }
 
     /// An entry with its last touch.
@@ -264,6 +293,11 @@ fn note(changed: &mut Option<BTreeSet<RuleKey>>, rule: &Arc<str>, key: &Arc<[u8]
     }
 }
 
+/// One entry was made at `born`.
+fn bear(births: &mut BTreeMap<i64, Birth>, born: i64, clock: Option<Timestamp>) {
+    births.entry(born).or_insert(Birth { living: 0, clock }).living += 1;
+}
+
 /// One entry that was made at `born` is gone.
 fn buried(births: &mut BTreeMap<i64, Birth>, born: i64) {
     if let Some(birth) = births.get_mut(&born) {
@@ -282,6 +316,8 @@ mod tests {
     struct Item {
         due: Timestamp,
         pinned: bool,
+        /// Times of the oldest and the newest event.
+        events: (i64, i64),
     }
 
     impl Entry for Item {
@@ -292,6 +328,14 @@ mod tests {
         fn pinned(&self) -> bool {
             self.pinned
         }
+
+        fn newest(&self) -> Timestamp {
+            at(self.events.1)
+        }
+
+        fn oldest(&self) -> Timestamp {
+            at(self.events.0)
+        }
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -299,7 +343,7 @@ mod tests {
     }
 
     fn touch(store: &mut Store<Item>, rule: &str, key: &str, due: i64, pinned: bool) -> Insert {
-        let fresh = || Item { due: at(0), pinned: false };
+        let fresh = || Item { due: at(0), pinned: false, events: (0, 0) };
         let (_, insert) = store.touch(&rule.into(), &key.as_bytes().into(), fresh, |item| {
             (item.due, item.pinned) = (at(due), pinned);
         });
@@ -396,11 +440,31 @@ mod tests {
         let mut restored = Store::new(2);
         for (rule, key) in store.keys() {
             let (item, touched) = store.get(&rule, &key).unwrap();
-            let copy = Item { due: item.due, pinned: item.pinned };
+            let copy = Item { due: item.due, pinned: item.pinned, events: item.events };
             restored.restore(rule.clone(), key.clone(), touched, copy);
         }
         assert_eq!(touch(&mut restored, "a", "3", 45, false), Insert::Evicted);
         assert!(restored.get("a", b"2").is_none());
         assert_eq!(run(&mut restored, 60, "", 0), "45:a/3 50:a/1");
+    }
+
+    #[test]
+    fn the_log_is_read_again_from_where_the_oldest_key_still_depends_on_it() {
+        let mut store: Store<Item> = Store::new(9);
+        let mut take = |offset: i64, key: &str, events: (i64, i64)| {
+            store.stand_at(offset, Some(at(offset)));
+            let fresh = || Item { due: at(99), pinned: false, events: (0, 0) };
+            store.touch(&"a".into(), &key.as_bytes().into(), fresh, |item| item.events = events);
+            store.oldest_birth().unwrap().0
+        };
+        assert_eq!(take(10, "x", (1, 1)), 10);
+        assert_eq!(take(11, "y", (2, 2)), 10);
+        // What "x" took before record 12 still matters to it, until its oldest event is newer.
+        assert_eq!(take(12, "x", (1, 3)), 10);
+        assert_eq!(take(13, "x", (1, 5)), 10);
+        assert_eq!(take(14, "x", (2, 7)), 11);
+        assert_eq!(take(15, "y", (7, 7)), 11);
+        assert_eq!(take(16, "y", (7, 8)), 12);
+        assert_eq!(store.oldest_birth(), Some((12, Some(at(12)))));
     }
 }
