@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 mistakes found, or the work failed; 2 the command line itself is wrong.
 
 pub mod check;
+pub mod demo;
 pub mod run;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::config::{self, Layers, Loaded};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate                   run two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate                   run two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Arguments),
     /// Check configuration, mappings and rules; every mistake with its place.
     Check(check::Arguments),
+    /// Watch the daemon at work on made-up traffic, with nothing to install.
+    Demo(demo::Arguments),
 }
 
 /// Where the configuration comes from: the same for every command that reads one.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// The daemon's own log, on standard error.
-fn start_log(log: &Log) -> anyhow::Result<()> {
+pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if log.json {
@@ -87,7 +87,7 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
 }
 
 /// Ends at the first SIGTERM or Ctrl-C.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         tracing::error!("cannot listen for SIGTERM");
