@@ -33,7 +33,7 @@ pub use error::Error;
 pub use health::{Health, State};
 pub use producer::Producer;
 pub use reader::read_to_end;
-pub use record::{Headers, Memory, OutRecord, Output, Record, TopicPartition};
+pub use record::{Headers, Memory, OutRecord, Output, Record, Sent, TopicPartition};
 pub use settings::Settings;
 pub use start::Begin;
 pub use task::{

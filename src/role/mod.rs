@@ -8,6 +8,8 @@ pub mod dead_letter;
 pub mod deliver;
 pub mod r#match;
 pub mod notify;
+#[cfg(test)]
+mod tests;
 pub mod versions;
 
 use crate::kafka::Record;
