@@ -88,3 +88,79 @@ impl Pipeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Position;
+    use crate::base::diagnostic::SourceText;
+    use crate::event::{FieldName, Scalar};
+    use crate::rule;
+
+    const RULE: &str = "title = 'T'
+severity = 'low'
+when = 'event.action: fail*'
+group_by = ['user.name']
+threshold = { count = 2, within = '1m' }";
+
+    /// Alerts over events of (second, action, user), as `opened user count firings`.
+    fn alerts(partitions: u32, events: &[(i64, &str, &str)]) -> Vec<String> {
+        let sets = Sets::default();
+        let source = SourceText::new("r", RULE);
+        let rule = rule::parse(&source, "r", &rule::Context::new(&sets)).0.unwrap();
+        let mut layout = Layout::new();
+        let rules = [Arc::new(rule)];
+        let mut pipeline = Pipeline::compile(&rules, &mut layout, &sets, partitions).unwrap();
+        let field = |name: &str| layout.find(&FieldName::parse(name).unwrap()).unwrap();
+        let mut out = Findings::default();
+        for (offset, (second, action, user)) in (0..).zip(events) {
+            let time = Timestamp::from_millis(second * 1000);
+            let position = Position::new("audit", 0, offset);
+            let mut event = Event::empty(&layout, position, time, "m".into());
+            event.push(field("event.action"), Scalar::from(*action));
+            if !user.is_empty() {
+                event.push(field("user.name"), Scalar::from(*user));
+            }
+            pipeline.event(&event, &mut out);
+            assert_eq!(pipeline.unkeyed().len(), usize::from(user.is_empty()));
+        }
+        pipeline.finish(&mut out);
+        let over = out.alerts.iter().filter(|alert| alert.resolved_at.is_some());
+        let mut shown: Vec<String> = over
+            .map(|a| {
+                let opened = a.opened_at.as_millis() / 1000;
+                format!("{opened} {} {} {}", a.key["user.name"], a.count, a.firings)
+            })
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    #[test]
+    fn events_become_alerts_on_any_number_of_partitions() {
+        let events = [
+            (0, "failed", "eve"),
+            (10, "failed", "bob"),
+            (20, "fail", "Eve"),
+            (30, "ok", "bob"),
+            (40, "failed", ""),
+            (90, "failed", "bob"),
+            (95, "failed", "bob"),
+            (500, "failed", "eve"),
+            (501, "failed", "eve"),
+        ];
+        let expected = ["20 \"Eve\" 2 1", "501 \"eve\" 2 1", "95 \"bob\" 2 1"];
+        assert_eq!(alerts(1, &events), expected);
+        assert_eq!(alerts(5, &events), expected);
+    }
+
+    #[test]
+    fn the_clock_ticks_after_every_event() {
+        // The rule's clock stands at 190 (lateness 10 s): 130 still counts, 129 does not.
+        let late = |second| {
+            alerts(1, &[(200, "failed", "bob"), (second, "fail", "eve"), (second, "fail", "eve")])
+        };
+        assert_eq!(late(130), ["130 \"eve\" 2 1"]);
+        assert_eq!(late(129), Vec::<String>::new());
+    }
+}

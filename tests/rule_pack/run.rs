@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hark::alert::{Alert, Correlation, Findings, Limits, Progress, Rules};
+use hark::alert::{Alert, Findings, Pipeline};
 use hark::base::diagnostic::SourceText;
 use hark::base::{Position, Timestamp};
-use hark::engine::{Matched, Program, Record, Source, SourceTime, Tick};
 use hark::event::{Event, FieldName, Layout};
 use hark::mapping::{Edits, Mappings, Options, RawRecord, Tables};
 use hark::query::Sets;
@@ -20,16 +19,12 @@ const TOPIC: &str = "audit";
 
 /// One rule, ready to be shown events.
 pub(crate) struct Run<'a> {
-    program: Program,
-    rules: Rules,
+    pipeline: Pipeline,
     mappings: Mappings,
     samples: &'a Path,
-    correlation: Correlation,
-    matched: Matched,
     findings: Findings,
     /// The latest state of each alert.
     alerts: BTreeMap<String, Alert>,
-    now: Timestamp,
     offset: i64,
 }
 
@@ -41,21 +36,16 @@ impl<'a> Run<'a> {
         samples: &'a Path,
     ) -> Self {
         let mut layout = Layout::new();
-        let program = Program::compile([rule.clone()], &mut layout, sets).unwrap();
-        let rules = Rules::compile([rule.clone()], sets).unwrap();
+        let pipeline = Pipeline::compile(std::slice::from_ref(rule), &mut layout, sets, 1).unwrap();
         let (mappings, mistakes) =
             Mappings::load(mappings, &Tables::new(), &layout, sets, Options::default());
         assert!(mistakes.iter().all(|(_, found)| !found.has_errors()), "{mistakes:?}");
         Self {
-            program,
-            rules,
+            pipeline,
             mappings,
             samples,
-            correlation: Correlation::new(Limits::default()),
-            matched: Matched::default(),
             findings: Findings::default(),
             alerts: BTreeMap::new(),
-            now: Timestamp::MIN,
             offset: 0,
         }
     }
@@ -86,7 +76,8 @@ impl<'a> Run<'a> {
 
     /// Lets the clock run until every alert has resolved; they come by opening, then key.
     pub(crate) fn finish(mut self) -> Vec<Alert> {
-        self.tick(self.now + Duration::from_hours(24 * 365));
+        self.pipeline.finish(&mut self.findings);
+        self.keep();
         let mut alerts: Vec<Alert> = self.alerts.into_values().collect();
         alerts.sort_by_key(|alert| (alert.opened_at, format!("{:?}", alert.key)));
         alerts
@@ -104,12 +95,8 @@ impl<'a> Run<'a> {
                 self.mappings.of_fields(&fields, position, time).unwrap()
             }
         };
-        self.now = self.now.max(event.time);
-        self.program.signals(&event, 1, &mut self.matched);
-        for (_, signals) in std::mem::take(&mut self.matched.records) {
-            self.apply(&Record::Signals(signals));
-        }
-        self.tick(self.now);
+        self.pipeline.event(&event, &mut self.findings);
+        self.keep();
     }
 
     fn mapped(
@@ -138,20 +125,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn tick(&mut self, time: Timestamp) {
-        let source = Source::new(TOPIC, 0);
-        self.apply(&Record::Tick(Tick {
-            worker: "test".into(),
-            sources: vec![SourceTime { source: source.clone(), time, at_end: false }],
-            subscription: vec![source],
-        }));
-    }
-
-    fn apply(&mut self, record: &Record) {
-        let mut progress = self.correlation.apply(record, &self.rules, &mut self.findings);
-        while progress == Progress::More {
-            progress = self.correlation.resume(&self.rules, &mut self.findings);
-        }
+    /// The latest state of each alert replaces the earlier ones.
+    fn keep(&mut self) {
         assert_eq!(self.findings.notes, [], "nothing may be dropped");
         for alert in self.findings.alerts.drain(..) {
             self.alerts.insert(alert.id.clone(), alert);
