@@ -36,7 +36,7 @@ impl Judge {
         };
         let mut event = Event::empty(&self.layout, position, time, mapping);
         for (slot, wanted) in self.layout.iter() {
-            let Wanted::Values(name) = wanted else { continue };
+            let (Wanted::Values(name) | Wanted::Present(name)) = wanted else { continue };
             let name = name.to_string();
             if name == "@timestamp" {
                 event.push(slot, Scalar::from(time.to_string().as_str()));

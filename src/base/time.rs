@@ -14,8 +14,9 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// 0000-01-01T00:00:00Z, the earliest moment a text can name.
     pub const MIN: Self = Self(-62_167_219_200_000);
-    /// 9999-12-31T23:59:59.999Z, the latest moment a text can name.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// 9999-12-30T22:00:00Z, the latest moment that calendars here know: later ones would be
+    /// another year in some zone.
+    pub const MAX: Self = Self(253_402_207_200_000);
 
     /// From milliseconds since the epoch; out of range is clamped to [`Self::MIN`]..=[`Self::MAX`].
     pub const fn from_millis(millis: i64) -> Self {
@@ -126,6 +127,13 @@ mod tests {
         for text in ["2026-01-05T12:00:00Z", "1969-12-31T23:59:59.999Z", "2026-03-29T01:00:00.120Z"]
         {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_print_what_they_read() {
+        for end in [Timestamp::MIN, Timestamp::MAX, Timestamp::from_millis(i64::MAX)] {
+            assert_eq!(Timestamp::parse(&end.to_string()), Some(end));
         }
     }
 

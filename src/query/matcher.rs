@@ -128,7 +128,7 @@ impl Scope<'_> {
         match source {
             Source::Slot(slot) => !self.event.values(*slot).is_empty(),
             Source::Time => true,
-            Source::Path(path) => self.element.is_some_and(|e| any_at(e, path, &mut |_| true)),
+            Source::Path(path) => self.element.is_some_and(|e| is_at(e, path)),
             Source::Pattern(name) => self.element.is_some_and(|element| {
                 any_below(element, &mut String::new(), &mut |path, _| name.matches(path))
             }),
@@ -178,6 +178,36 @@ fn any_at(value: &Value, path: &[Segment], test: &mut dyn FnMut(&Value) -> bool)
         }
         _ => false,
     }
+}
+
+/// Whether there is anything at `path` but null and empty arrays; `{"a.b": null}` is an object at `a`.
+fn is_at(value: &Value, path: &[Segment]) -> bool {
+    match (path.split_first(), value) {
+        (None, Value::Null) => false,
+        (Some((Segment::Key(_), _)) | None, Value::Array(items)) => {
+            items.iter().any(|item| is_at(item, path))
+        }
+        (None, _) => true,
+        (Some((Segment::Key(_), _)), Value::Object(entries)) => {
+            entries.iter().any(|(key, below)| {
+                after(path, key).map_or_else(|| ends_inside(path, key), |rest| is_at(below, rest))
+            })
+        }
+        (Some((Segment::Index(index), rest)), Value::Array(items)) => {
+            items.get(*index as usize).is_some_and(|item| is_at(item, rest))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a path is the beginning of a key with dots.
+fn ends_inside(path: &[Segment], key: &str) -> bool {
+    let mut steps = key.split('.');
+    let begins = path.iter().all(|segment| match segment {
+        Segment::Key(own) => steps.next() == Some(own),
+        Segment::Index(_) => false,
+    });
+    begins && steps.next().is_some()
 }
 
 /// What is left of a path after a key, which may be several steps.

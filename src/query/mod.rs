@@ -5,7 +5,7 @@
 //! and gives a [`Matcher`], which only looks at an event. Which field names exist is not decided
 //! here: [`Query::check`] asks whoever knows.
 //!
-//! In reading order: `cursor` (words), `parse` and `value` (grammar), `print`, `check`, `compile`
+//! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check`, `compile`
 //! and `matcher`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
 //! `schedule` are what `@name` means. `reference` (tests only) says the same as `matcher` in the
 //! plainest way, and properties hold the two equal.
@@ -22,12 +22,23 @@ mod check;
 mod compile;
 mod cursor;
 pub mod fold;
+#[cfg(test)]
+mod law_tests;
 mod list;
 mod matcher;
+#[cfg(test)]
+mod meaning_tests;
+#[cfg(test)]
+mod message_tests;
+mod mistakes;
 pub mod net;
 mod parse;
 pub mod pattern;
 mod print;
+#[cfg(test)]
+mod query_tests;
+#[cfg(test)]
+mod reference;
 mod regex;
 mod schedule;
 mod sets;

@@ -62,6 +62,7 @@ pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<D
         depth: 0,
         in_element: false,
         last: None,
+        lost: false,
     };
     let expr = parser.whole();
     let mut found = parser.found;
@@ -87,6 +88,8 @@ pub(super) struct Parser<'t, 'a> {
     pub(super) in_element: bool,
     /// The field and the value of the simple term read last, for messages about what follows it.
     pub(super) last: Option<(Range<usize>, Range<usize>)>,
+    /// A word that is no term was reported: what stands beside it is not reported as well.
+    pub(super) lost: bool,
 }
 
 /// What stands before a value.
@@ -120,10 +123,6 @@ pub(super) enum Leaf<'s, 't> {
     /// Values of one field: `field: (a or b)`.
     Value(&'s Subject<'t>),
 }
-
-/// Signs of other languages for `and`, `or`, `not`.
-const FOREIGN: [(&str, &str); 5] =
-    [("&&", "and"), ("||", "or"), ("&", "and"), ("|", "or"), (",", "or")];
 
 impl<'t> Parser<'t, '_> {
     fn whole(&mut self) -> Option<Expr> {
@@ -162,7 +161,7 @@ impl<'t> Parser<'t, '_> {
         &mut self.found[last]
     }
 
-    fn at_closing(&self) -> bool {
+    pub(super) fn at_closing(&self) -> bool {
         matches!(self.cursor.peek(), None | Some(')' | '}' | ']'))
     }
 
@@ -198,22 +197,6 @@ impl<'t> Parser<'t, '_> {
         Expr::and(parts.into_iter().flatten())
     }
 
-    /// Goes past a sign that other languages have for `word`, and reports it.
-    fn foreign(&mut self, word: &str) -> bool {
-        let start = self.cursor.at();
-        let Some((sign, _)) = FOREIGN
-            .into_iter()
-            .find(|(sign, meaning)| *meaning == word && self.cursor.rest().starts_with(sign))
-        else {
-            return false;
-        };
-        self.cursor.eat(sign);
-        let span = start..self.cursor.at();
-        self.error("foreign-sign", span, format!("expected `{word}`, found `{sign}`")).help =
-            Some(format!("write `… {word} …`"));
-        true
-    }
-
     fn negated(&mut self, leaf: Leaf<'_, 't>) -> Option<Expr> {
         self.cursor.skip_space();
         let start = self.cursor.at();
@@ -222,8 +205,10 @@ impl<'t> Parser<'t, '_> {
             rest.starts_with('!') && !rest.starts_with("!=") && matches!(leaf, Leaf::Term);
         if foreign {
             self.cursor.eat("!");
+            let word = self.word_at(start + 1);
+            let value = if word.ends_with(':') { " …" } else { "" };
             self.error("foreign-sign", start..start + 1, "expected `not`, found `!`").help =
-                Some(format!("write `not {}`", self.word_at(start + 1)));
+                Some(format!("write `not {word}{value}`"));
         } else if !self.cursor.eat_keyword("not") {
             return self.primary(leaf);
         }
@@ -280,6 +265,15 @@ impl<'t> Parser<'t, '_> {
 
     fn term(&mut self) -> Option<Expr> {
         let start = self.cursor.at();
+        if self.at_closing() {
+            let (found, length) = match self.cursor.peek() {
+                Some(c) => (format!("`{c}`"), c.len_utf8()),
+                None => ("the end".to_owned(), 0),
+            };
+            let message = format!("expected a term, found {found}");
+            self.error("query-syntax", start..start + length, message);
+            return None;
+        }
         if let Some(word) = self.cursor.keyword() {
             let after = self.after_word(word);
             if !after.trim_start().starts_with(':') {
@@ -326,13 +320,16 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// All that follows an operator: one value or a group.
-    fn values(&mut self, subject: &Subject<'t>) -> Option<Expr> {
+    pub(super) fn values(&mut self, subject: &Subject<'t>) -> Option<Expr> {
         self.cursor.skip_space();
         let start = self.cursor.at();
         let expr = match self.cursor.peek() {
-            Some('(') => self.primary(Leaf::Value(subject)),
+            Some('(') if matches!(subject.operator, Operator::Colon | Operator::Exact) => {
+                self.primary(Leaf::Value(subject))
+            }
             _ => self.value(subject),
         };
+        self.lost = false;
         self.last = Some((subject.span.clone(), start..self.cursor.at()));
         expr
     }
@@ -384,40 +381,6 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// `=`, `!=` and the like: the value is read as after `:`, and the right form is shown.
-    fn foreign_comparison(
-        &mut self,
-        sign: Range<usize>,
-        name: &'t str,
-        span: Range<usize>,
-        fields: Option<&Vec<FieldName>>,
-    ) -> Option<Expr> {
-        let subject = Subject {
-            fields: fields.cloned().unwrap_or_default(),
-            name,
-            span,
-            operator: Operator::Colon,
-        };
-        self.cursor.skip_space();
-        let start = self.cursor.at();
-        let expr = self.values(&subject);
-        let value = self.cursor.slice(start..self.cursor.at());
-        let written = self.cursor.slice(sign.clone());
-        let help = match written {
-            "!=" | "!:" | "<>" => format!("write `not {name}: {value}`"),
-            "=~" => format!("write `{name}: /{}/`", value.trim_matches(['/', '"'])),
-            "!~" => format!("write `not {name}: /{}/`", value.trim_matches(['/', '"'])),
-            "=>" => format!("write `{name} >= {value}`"),
-            "=<" => format!("write `{name} <= {value}`"),
-            _ => {
-                format!("write `{name}: {value}` (ignoring case) or `{name} == {value}` (exactly)")
-            }
-        };
-        self.error("foreign-sign", sign, format!("expected a comparison, found `{written}`"))
-            .help = Some(help);
-        expr
-    }
-
     /// Free text, or a word that is none.
     fn without_operator(&mut self, start: usize, end: usize) -> Option<Expr> {
         let word = self.word_at(start);
@@ -455,19 +418,7 @@ impl<'t> Parser<'t, '_> {
             }
             return self.free_text(text, span);
         }
-        let free = format!("free text is quoted: `{}`", quoted(word));
-        let help = match &self.last {
-            Some((name, value)) => format!(
-                "another value of the same field: `{}: ({} or {word})`; {free}",
-                self.cursor.slice(name.clone()),
-                self.cursor.slice(value.clone()),
-            ),
-            None => format!("a field's value follows a colon: `{word}: …`; {free}"),
-        };
-        let span = start..end.max(start + word.len());
-        self.error("query-syntax", span, format!("expected `field: value`, found `{word}`")).help =
-            Some(help);
-        self.cursor.skip_word();
+        self.no_term(start, end);
         None
     }
 
@@ -485,72 +436,6 @@ impl<'t> Parser<'t, '_> {
             return None;
         }
         Some(Expr::FreeText(FreeText { text: text.into(), span: Span(span) }))
-    }
-
-    /// Two things side by side where a joining word is missing. Returns whether what follows is
-    /// dealt with; else it is to be read as if `and` stood here.
-    fn side_by_side(&mut self, leaf: Leaf<'_, 't>) -> bool {
-        let start = self.cursor.at();
-        let words = self.loose_words(leaf);
-        let (name, value) = match (&self.last, leaf) {
-            (Some((name, value)), Leaf::Term) => {
-                (self.cursor.slice(name.clone()), self.cursor.slice(value.clone()))
-            }
-            (_, Leaf::Value(subject)) => (subject.name, ""),
-            (None, Leaf::Term) => ("", ""),
-        };
-        let Some(words) = words else {
-            let next = self.word_at(start);
-            self.error(
-                "query-syntax",
-                start..start + next.len().max(1),
-                format!("expected `and` or `or` before `{next}`"),
-            );
-            return false;
-        };
-        let text = self.cursor.slice(words.clone());
-        let as_text = if text.starts_with('"') { text.to_owned() } else { quoted(text) };
-        let help = if let Some(first) = value.strip_suffix(',') {
-            format!("for any of them write `{name}: ({first} or {})`", text.trim_end_matches(','))
-        } else if matches!(leaf, Leaf::Value(_)) {
-            format!("for any of them write `{name}: (… or {text})`; a text with spaces is quoted")
-        } else if value.is_empty() || value.starts_with(['"', '(', '[', '{', '/']) {
-            format!("for free text as well write `… and {as_text}`")
-        } else {
-            let both = self.cursor.slice(self.last.as_ref().map_or(0, |l| l.1.start)..words.end);
-            let whole = quoted(both);
-            format!(
-                "for one text write `{name}: {whole}`; for free text as well `{name}: {value} and {as_text}`"
-            )
-        };
-        self.error("query-syntax", words, format!("expected `and` or `or` before `{text}`")).help =
-            Some(help);
-        true
-    }
-
-    /// Goes past words that are no terms of their own; where they stand.
-    fn loose_words(&mut self, leaf: Leaf<'_, 't>) -> Option<Range<usize>> {
-        let start = self.cursor.at();
-        let mut end = start;
-        loop {
-            self.cursor.skip_space();
-            let mut after = self.cursor;
-            after.name();
-            after.skip_space();
-            let is_term = matches!(leaf, Leaf::Term) && after.operator().is_some();
-            let foreign = FOREIGN.iter().any(|(sign, _)| self.cursor.rest().starts_with(sign));
-            let stops = self.at_closing()
-                || is_term
-                || foreign
-                || self.cursor.keyword().is_some()
-                || matches!(self.cursor.peek(), Some('(' | '!'));
-            if stops {
-                break;
-            }
-            self.cursor.skip_word();
-            end = self.cursor.at();
-        }
-        (end > start).then_some(start..end)
     }
 
     /// The word that stands at `at`, for messages.

@@ -52,7 +52,11 @@ impl<'t> Parser<'t, '_> {
         };
         let message = format!("expected a value of `{}`, found `{word}`", subject.name);
         self.error("query-syntax", start..start + word.len(), message).help = Some(help);
-        if word == "to" {
+        let mut after = self.cursor;
+        after.eat_keyword(word);
+        after.skip_space();
+        if word == "to" || matches!(after.peek(), None | Some(')' | '}')) {
+            // At the end it is the value that was meant; before something else it joins.
             self.cursor.eat_keyword(word);
         } else if word == "not" {
             self.cursor.eat_keyword(word);
