@@ -136,9 +136,6 @@ pub(super) fn refused(error: KafkaError) -> Error {
 #[derive(Debug, Default)]
 pub(super) struct Events {
     rebalances: Mutex<VecDeque<Rebalance>>,
-    /// Those that were handed out and have not been answered: the client waits for each answer, also
-    /// when it is closed.
-    unanswered: Mutex<VecDeque<Rebalance>>,
     /// The last error that was reported and has not been seen to pass.
     trouble: Mutex<Option<String>>,
     undelivered: Mutex<Vec<Undelivered>>,
@@ -160,14 +157,7 @@ const UNDELIVERED_MAX: usize = 16;
 
 impl Events {
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
-        let next = lock(&self.rebalances).pop_front()?;
-        lock(&self.unanswered).push_back(next.clone());
-        Some(next)
-    }
-
-    /// The oldest rebalance has been answered.
-    pub(super) fn answered(&self) {
-        lock(&self.unanswered).pop_front();
+        lock(&self.rebalances).pop_front()
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -182,13 +172,9 @@ impl Events {
         std::mem::take(&mut *lock(&self.undelivered))
     }
 
-    /// From here on rebalances are answered inside the callback; those that came before and wait
-    /// for an answer are returned.
-    pub(super) fn close(&self) -> Vec<Rebalance> {
+    /// From here on rebalances are answered inside the callback.
+    pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        let mut waiting = std::mem::take(&mut *lock(&self.unanswered));
-        waiting.append(&mut *lock(&self.rebalances));
-        waiting.into()
     }
 }
 

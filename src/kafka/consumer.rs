@@ -216,18 +216,14 @@ impl Consumer {
                 owned.insert(begin.partition.clone(), remembered);
             }
         }
-        self.client.incremental_assign(&list).map_err(|error| failed("assigning", &error))?;
-        self.client.context().answered();
-        Ok(())
+        self.client.incremental_assign(&list).map_err(|error| failed("assigning", &error))
     }
 
     /// Answers a revocation: these partitions are given up.
     pub fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), Error> {
         let list = list_of(partitions);
         self.owned().retain(|partition, _| !partitions.contains(partition));
-        self.client.incremental_unassign(&list).map_err(|error| failed("unassigning", &error))?;
-        self.client.context().answered();
-        Ok(())
+        self.client.incremental_unassign(&list).map_err(|error| failed("unassigning", &error))
     }
 
     /// The owned partitions and the offset of the next record of each.
@@ -462,18 +458,10 @@ impl Consumer {
 }
 
 impl Drop for Consumer {
-    /// Leaves the group. A revocation that this brings is answered by the callback itself, one that
-    /// came before is answered here: the client would wait for it for ever.
+    /// Leaves the group. A revocation that this brings is answered by the callback itself; without
+    /// an answer the client would wait for ever. One that was reported before needs none any more.
     fn drop(&mut self) {
-        for rebalance in self.client.context().close() {
-            let answered = match rebalance {
-                Rebalance::Assigned(_) => self.assign(&[]),
-                Rebalance::Revoked { partitions, .. } => self.unassign(&partitions),
-            };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "a rebalance was not answered before leaving the group");
-            }
-        }
+        self.client.context().close();
     }
 }
 

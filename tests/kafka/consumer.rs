@@ -88,3 +88,21 @@ fn a_consumer_dropped_before_it_answered_a_rebalance_still_leaves() {
     reaches(&worker, "both partitions", |state| *state == State::Ready(2));
     worker.stop(SOON).unwrap();
 }
+
+#[test]
+fn a_consumer_dropped_before_it_answered_a_revocation_still_leaves() {
+    let scene = Scene::new(kafka(), 2);
+    let topics = vec![scene.input.clone()];
+    let consumer = scene.cluster.consumer(&scene.group, &topics).unwrap();
+    join(&consumer, 2);
+    let worker = scene.worker("other");
+    eventually(SOON, || match consumer.poll(Duration::from_millis(50)).unwrap() {
+        Polled::Rebalance(Rebalance::Revoked { .. }) => Ok(()),
+        _ => Err("no revocation"),
+    });
+    let begun = Instant::now();
+    drop(consumer);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    reaches(&worker, "both partitions", |state| *state == State::Ready(2));
+    worker.stop(SOON).unwrap();
+}

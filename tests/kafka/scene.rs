@@ -77,6 +77,8 @@ pub(crate) struct Copy {
     pub(crate) bears_poison: bool,
     /// Sleeps so long at `nap`.
     pub(crate) nap: Duration,
+    /// Sleeps so long at every record.
+    pub(crate) pace: Duration,
 }
 
 impl Task for Copy {
@@ -100,7 +102,7 @@ impl Task for Copy {
                 return Err(Error::task("this record is poison"));
             }
             Some(b"nap") => thread::sleep(self.nap),
-            _ => {}
+            _ => thread::sleep(self.pace),
         }
         self.seen.records.fetch_add(1, Ordering::SeqCst);
         let key = format!("{}:{}", record.partition, record.offset);
@@ -156,7 +158,8 @@ impl Scene {
         settings.pulse_every = Duration::from_millis(200);
         let seen = Arc::clone(&self.seen);
         let output = self.output.clone();
-        let mut task = Copy { output, seen, bears_poison: false, nap: Duration::ZERO };
+        let mut task =
+            Copy { output, seen, bears_poison: false, nap: Duration::ZERO, pace: Duration::ZERO };
         change(&mut settings, &mut task);
         let task = Box::new(task);
         spawn(&self.cluster, settings, task, self.metrics.clone(), Health::new()).unwrap()
