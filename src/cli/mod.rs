@@ -35,6 +35,10 @@ enum Command {
     /// Check configuration, mappings and rules; every mistake with its place.
     Check(check::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
+    ///
+    /// Runs the same daemon as `hark run`, on an embedded broker: audit events of five products go
+    /// in, alerts come out, and a receiver in this process plays mail server, webhook, Splunk and
+    /// Datadog. Nothing leaves this machine.
     Demo(demo::Arguments),
 }
 

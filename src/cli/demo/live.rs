@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(100);
 
 /// How long the last records may take to be acknowledged.
-const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(20);
 
 /// Happenings that may wait to be shown; beyond, the threads wait.
 pub(super) const CHANNEL: usize = 1024;

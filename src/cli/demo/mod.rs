@@ -38,7 +38,7 @@ const DRAW: Duration = Duration::from_millis(250);
 const REPORT: Duration = Duration::from_secs(10);
 
 /// How long the end waits for what is still on its way.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Nothing new for this long means that nothing is on its way any more.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -46,8 +46,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What `hark demo` is told.
 #[derive(Debug, Args)]
 #[command(
-    about = "Watch the daemon at work on made-up traffic, with nothing to install.",
-    long_about = "Watch the daemon at work on made-up traffic, with nothing to install.\n\nRuns the same daemon as `hark run` on an embedded broker: audit events of five products go in, alerts come out, mail, webhook, Splunk and Datadog are played by a receiver in this process. Nothing leaves this machine.",
     after_help = "Exit code 0: it ran. 1: it could not start, or had to give up.\n\nExamples:\n  hark demo                                         until Ctrl-C\n  hark demo --for 60s --rate 2000                   a busy minute\n  hark demo --for 60s | tee demo.txt                plain lines for a pipe\n  hark demo --keep my-hark                          keep its configuration, to go on from there"
 )]
 pub struct Arguments {

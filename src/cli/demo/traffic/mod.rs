@@ -27,8 +27,8 @@ use crate::base::Timestamp;
 /// Events per second, unless asked otherwise.
 pub(super) const DEFAULT_RATE: u32 = 300;
 
-/// What a laptop and the embedded broker take without trouble.
-pub(super) const MAX_RATE: u32 = 20_000;
+/// What the embedded broker takes on a small machine.
+pub(super) const MAX_RATE: u32 = 5_000;
 
 /// One audit record, as a product hands it to Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
