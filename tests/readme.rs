@@ -1,0 +1,168 @@
+//! What the README shows is true: its rules and settings are read without a mistake, its commands
+//! exist, its mistake looks as printed, and its table of topics is the one that Hark creates.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hark::config::{self, Layers};
+use hark::kafka::{Cleanup, Settings, Topics};
+
+const SECRETS: [(&str, &str); 1] = [("HARK_SMTP_PASSWORD", "secret")];
+
+#[test]
+fn every_rule_is_right() {
+    let rules: Vec<_> = blocks("toml").into_iter().filter(|b| b.contains("\nwhen ")).collect();
+    assert_eq!(rules.len(), 2);
+    for rule in rules {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "rule.toml", &rule);
+        let checked = hark(&["check", path.to_str().unwrap()]);
+        assert!(checked.status.success(), "{rule}\n{}", text(&checked.stderr));
+        assert_eq!(text(&checked.stderr), "", "a rule to start from has no warnings:\n{rule}");
+    }
+}
+
+#[test]
+fn the_mistake_looks_as_printed() {
+    let rule = blocks("toml").into_iter().find(|b| b.contains("API keys")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "key-spree.toml", &rule.replace("[threshold]", "[treshold]"));
+    let checked = hark(&["check", path.to_str().unwrap()]);
+    assert!(!checked.status.success());
+    let shown = blocks("").into_iter().find(|b| b.starts_with("error")).unwrap();
+    let shown_path = "config/../rules/mine/key-spree.toml";
+    assert!(shown.contains(shown_path), "{shown}");
+    assert_eq!(
+        text(&checked.stderr).trim_end(),
+        shown.replace(shown_path, path.to_str().unwrap()).trim_end()
+    );
+}
+
+#[test]
+fn every_setting_is_right() {
+    let settings: Vec<_> = blocks("toml").into_iter().filter(|b| !b.contains("\nwhen ")).collect();
+    assert_eq!(settings.len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let token = write(folder.path(), "splunk-token", "t");
+    for shown in settings {
+        let text = shown.replace("/run/secrets/splunk-token", token.to_str().unwrap());
+        let layers = Layers {
+            path: PathBuf::from("hark.toml"),
+            text: format!("[sources.\"audit.ops0\"]\n\n{text}"),
+            environment: SECRETS.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            sets: Vec::new(),
+        };
+        let loaded = config::load(&layers);
+        let found: Vec<_> =
+            loaded.found.iter().flat_map(|(_, found)| found).map(|d| &d.message).collect();
+        assert!(found.is_empty(), "{shown}\n{found:?}");
+    }
+}
+
+#[test]
+fn every_command_exists() {
+    let mut seen = 0;
+    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+        let command = line.split('#').next().unwrap().trim();
+        let arguments = command
+            .strip_prefix("hark ")
+            .or_else(|| command.strip_prefix("cargo run --release -- "));
+        let Some(arguments) = arguments else {
+            assert_eq!(command, "tests/run", "a command that this test does not know");
+            assert!(root().join("tests/run").exists());
+            continue;
+        };
+        // `--help` is understood last: what stands before must be, too.
+        let words: Vec<_> = arguments.split_whitespace().chain(["--help"]).collect();
+        let answer = hark(&words);
+        assert!(answer.status.success(), "{command}\n{}", text(&answer.stderr));
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} commands");
+}
+
+#[test]
+fn the_table_of_topics_is_what_hark_creates() {
+    let settings = Settings::default();
+    for spec in Topics::new(&settings.prefix).specs(&settings) {
+        let kept = match spec.cleanup {
+            Cleanup::Compact => "compacted".to_owned(),
+            Cleanup::Delete { retention } => format!("{} days", retention.as_secs() / 86_400),
+        };
+        let rest = format!("| {} | {kept} |", spec.partitions.count());
+        let name = format!("`{}`", spec.name);
+        let line = readme()
+            .lines()
+            .any(|l| l.starts_with("| `hark.") && l.contains(&name) && l.contains(&rest));
+        assert!(line, "no row for {name} with {rest}");
+    }
+}
+
+#[test]
+fn every_path_that_it_names_is_there() {
+    for line in readme().lines() {
+        for path in line.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "deploy/", "config/", "rules/"]
+                .iter()
+                .any(|folder| path.starts_with(folder));
+            let made_by_the_reader = path.starts_with("rules/mine/");
+            if is_path && !made_by_the_reader && !path.contains(' ') {
+                assert!(root().join(path).exists(), "{path}");
+            }
+        }
+        // The folder map: a path at the beginning of a line, then what it is for.
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if first.starts_with("src/") {
+            assert!(root().join(first).exists(), "{first}");
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks of a language, without their fences.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let mut found = Vec::new();
+    let mut inside: Option<(bool, String)> = None;
+    for line in text.lines() {
+        match (&mut inside, line.strip_prefix("```")) {
+            (None, Some(named)) => inside = Some((named == language, String::new())),
+            (Some((wanted, block)), Some(_)) => {
+                if *wanted {
+                    found.push(std::mem::take(block));
+                }
+                inside = None;
+            }
+            (Some((_, block)), None) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn hark(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
+    command.args(arguments).current_dir(root()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
