@@ -1,4 +1,12 @@
-//! What a rule found about one key: the record, and its life: it opens, grows, resolves.
+//! What a rule found about one key: it opens, grows, resolves.
+//!
+//! [`Correlation`] is the way in: signals and ticks of one partition, in log order, become [`Alert`]
+//! records. Inside it, `entry` is all that is remembered of one key: its detector's window, its
+//! `recent` events, the `values` that titles show, and each alert's `life`; `render` says what an
+//! alert says. [`Rules`] are the versions of rules that signals are judged by. [`Pipeline`] puts
+//! matching in front: events in, alerts out.
+//!
+//! Whom to tell of an alert, and when, is decided elsewhere.
 
 mod correlation;
 mod entry;
@@ -17,5 +25,5 @@ pub use correlation::{
 };
 pub use pipeline::Pipeline;
 pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};
-pub use record::{Alert, AlertStatus, Resolution, RuleInfo, Sample};
+pub use record::{Alert, AlertStatus, Resolution, RuleInfo, SCHEMA, Sample};
 pub use rules::{Judge, Rules};

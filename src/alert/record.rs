@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Severity, Timestamp};
 
+/// The JSON Schema of the records, for people and programs that read the topic.
+pub const SCHEMA: &str = include_str!("alert.schema.json");
+
 /// Whether an alert is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,4 +118,106 @@ pub struct Alert {
     /// The event that opened it first, then the latest ones; at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn alert() -> Alert {
+        let text = || "x".to_owned();
+        let time = Timestamp::from_millis(1);
+        let fields = BTreeMap::from([("user.name".to_owned(), json!(["eve", "bob"]))]);
+        Alert {
+            id: text(),
+            revision: 1,
+            status: AlertStatus::Open,
+            severity: Severity::High,
+            title: text(),
+            summary: text(),
+            rule: RuleInfo {
+                id: text(),
+                version: text(),
+                title: text(),
+                description: text(),
+                status: text(),
+                tags: vec![text()],
+                threat: vec![text()],
+                runbook: Some(text()),
+                false_positives: vec![text()],
+            },
+            key: BTreeMap::new(),
+            count: 1,
+            firings: 1,
+            value: json!(1),
+            peak: json!(1),
+            approximate: true,
+            opened_at: time,
+            first_seen: time,
+            last_seen: time,
+            resolved_at: Some(time),
+            resolution: Some(Resolution::Quiet),
+            samples: vec![Sample { position: text(), time, fields }],
+        }
+    }
+
+    /// The least that a record can hold.
+    fn bare() -> Alert {
+        Alert {
+            summary: String::new(),
+            rule: RuleInfo::default(),
+            approximate: false,
+            resolved_at: None,
+            resolution: None,
+            samples: Vec::new(),
+            ..alert()
+        }
+    }
+
+    fn names(object: &Value) -> Vec<String> {
+        let mut names: Vec<String> = object.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    fn required(schema: &Value) -> Vec<String> {
+        let mut names: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn records_read_back() {
+        for alert in [alert(), bare()] {
+            let json = serde_json::to_vec(&alert).unwrap();
+            assert_eq!(serde_json::from_slice::<Alert>(&json).unwrap(), alert);
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_field_and_requires_those_that_are_always_there() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let (full, bare) = (json!(alert()), json!(bare()));
+        let of = |part: &Value, full: &Value, bare: Option<&Value>| {
+            assert_eq!(names(&part["properties"]), names(full));
+            if let Some(bare) = bare {
+                assert_eq!(required(part), names(bare));
+            }
+        };
+        of(&schema, &full, Some(&bare));
+        of(&schema["properties"]["rule"], &full["rule"], Some(&bare["rule"]));
+        of(&schema["properties"]["samples"]["items"], &full["samples"][0], None);
+    }
+
+    #[test]
+    fn the_schema_names_every_word() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let words = |name: &str| schema["properties"][name]["enum"].clone();
+        assert_eq!(words("status"), json!([AlertStatus::Open, AlertStatus::Resolved]));
+        assert_eq!(words("severity"), json!(Severity::ALL));
+        let resolutions =
+            [Resolution::Quiet, Resolution::MaxOpen, Resolution::RuleRemoved, Resolution::OneEvent];
+        assert_eq!(words("resolution"), json!(resolutions));
+    }
 }

@@ -275,6 +275,7 @@ mod tests {
     use super::*;
     use crate::base::Position;
     use crate::base::diagnostic::SourceText;
+    use crate::event::schema;
     use crate::rule;
 
     const HEAD: &str = "title = 't'\nseverity = 'low'\n";
@@ -323,6 +324,13 @@ mod tests {
             format!("{}({})", s.rule, parts.join(","))
         };
         signals.map(key).collect()
+    }
+
+    #[test]
+    fn what_samples_show_are_common_fields() {
+        for name in SAMPLE_FIELDS {
+            assert!(schema::is_valid(&FieldName::parse(name).unwrap()), "{name}");
+        }
     }
 
     #[test]
