@@ -56,9 +56,9 @@ impl Timestamp {
             let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
             return Self::try_from_millis(zoned.timestamp().as_millisecond());
         }
-        // jiff reads more than RFC 3339 (a bracketed zone, an offset without a colon); what is
-        // accepted here is what other engines will read too.
-        if !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) || text.ends_with(']') {
+        // jiff reads more than RFC 3339 (no seconds, an offset without a colon, a bracketed zone); what
+        // is accepted here is what other engines will read too.
+        if !is_time_of_day(bytes.get(10..)?) {
             return None;
         }
         let stamp: jiff::Timestamp = text.parse().ok()?;
@@ -69,6 +69,35 @@ impl Timestamp {
     pub fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()
     }
+}
+
+/// Whether this has the shape of what follows the date in RFC 3339: `T12:00:00.5+02:00`.
+fn is_time_of_day(text: &[u8]) -> bool {
+    let fits = |text: &[u8], shape: &[u8]| {
+        text.len() == shape.len()
+            && text.iter().zip(shape).all(|(byte, shape)| match shape {
+                b'0' => byte.is_ascii_digit(),
+                shape => byte == shape,
+            })
+    };
+    let Some((clock, rest)) = text.split_at_checked(9) else { return false };
+    let [b'T' | b't' | b' ', clock @ ..] = clock else { return false };
+    let zone = match rest {
+        [b'.', fraction @ ..] => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            fraction.get(digits..).unwrap_or_default()
+        }
+        zone => zone,
+    };
+    fits(clock, b"00:00:00")
+        && match zone {
+            [b'Z' | b'z'] => true,
+            [b'+' | b'-', offset @ ..] => fits(offset, b"00:00"),
+            _ => false,
+        }
 }
 
 impl fmt::Display for Timestamp {
@@ -155,6 +184,15 @@ mod tests {
             "2026-01-05T12:00:00",
             "2026-01-05T12:00:00Z[UTC]",
             "1767614400000",
+            "2026-W02-1",
+            "2026-01-05T12Z",
+            "2026-01-05T12:00Z",
+            "2026-01-05T12:00:00+01",
+            "2026-01-05T12:00:00+0100",
+            "2026-01-05T12:00:00+01:00:30",
+            "2026-01-05T12:00:00,5Z",
+            "2026-01-05T120000Z",
+            "2026-01-05T12:00:00Zx",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }

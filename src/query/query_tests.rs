@@ -226,3 +226,33 @@ fn people_type_words_side_by_side_and_use_their_own_names() {
     "#]]
     .assert_eq(&mistakes.join("\n"));
 }
+
+#[test]
+fn every_query_of_the_manual_is_one() {
+    for text in [
+        "event.category: authentication and event.outcome: failure",
+        "source.ip: @vulnerability-scanners",
+        "raw.cidrIp: 0.0.0.0/0",
+        "raw.target: { type: User and id: $user.id }",
+        "user.id: $user.target.id",
+        "alert.count >= 50 or user.roles: admin",
+        "raw.entityType: * and raw.createdAt: *",
+        "event.action: (LOGIN_SUCCESS or LOGIN_FAILED or LOGIN_BLOCKED)",
+        "event.category: iam and event.action: *role*",
+        "user.target.id: * and not user.target.id: $user.id",
+        "event.category: authentication and event.outcome: success and user.roles: admin and not @timestamp: @office-hours",
+        "source.ip: $steps.login.source.ip",
+        "event.action == set*Policy",
+        "raw.ua: *python\\ requests*",
+    ] {
+        let query = Query::parse(text).unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"));
+        assert_eq!(Query::parse(&query.to_string()).unwrap(), query);
+    }
+}
+
+#[test]
+fn a_matcher_may_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<super::Matcher>();
+    shared::<Sets>();
+}
