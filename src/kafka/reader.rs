@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{self, Events, Kind};
@@ -40,9 +42,8 @@ pub fn read_to_end(
     let mut list = TopicPartitionList::new();
     let mut ends = BTreeMap::new();
     for partition in 0..i32::try_from(info.partitions).unwrap_or(i32::MAX) {
-        let (low, high) = reader
-            .fetch_watermarks(topic, partition, QUERY_TIMEOUT)
-            .map_err(|error| retriable(error.to_string()))?;
+        let (low, high) =
+            watermarks(&reader, topic, partition).map_err(|error| retriable(error.to_string()))?;
         if low < high {
             list.add_partition_offset(topic, partition, Offset::Offset(low))
                 .map_err(|error| retriable(error.to_string()))?;
@@ -68,4 +69,23 @@ pub fn read_to_end(
         }
     }
     Ok(())
+}
+
+/// Where a partition begins and ends. A topic that was made a moment ago, or whose broker has just
+/// come back, has no leader yet, which is no reason not to start.
+fn watermarks(
+    reader: &BaseConsumer<Events>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
+    let deadline = clock::instant() + NO_PROGRESS_MAX;
+    loop {
+        match reader.fetch_watermarks(topic, partition, QUERY_TIMEOUT) {
+            Err(error) if clock::instant() < deadline => {
+                tracing::debug!(topic, partition, %error, "not answered yet, asking again");
+                thread::sleep(POLL);
+            }
+            answer => return answer,
+        }
+    }
 }
