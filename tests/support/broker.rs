@@ -118,7 +118,7 @@ impl Drop for Process {
 
 /// A port that is free now. It lies below the range from which the system takes ports for outgoing
 /// connections: a client that knocks while the broker is down would otherwise take the port itself.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {

@@ -81,6 +81,11 @@ impl Datadog {
         self.taken.lock().unwrap().logs.clone()
     }
 
+    /// The ids of everything taken, repeats included, in order.
+    pub fn ids(&self) -> Vec<String> {
+        self.taken.lock().unwrap().logs.iter().map(|log| log.event_id.clone()).collect()
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.taken.lock().unwrap().logs.len()

@@ -1,6 +1,7 @@
 //! A double of Splunk's HTTP Event Collector, from Splunk's documentation: tokens, concatenated
 //! JSON, gzip, its codes, its size limit, and events before a refused one indexed all the same.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
@@ -45,6 +46,8 @@ struct Behaviour {
     /// Whether a refusal names the event.
     names_the_event: bool,
     max_content_length: usize,
+    /// Answers with this status whatever comes.
+    answers_with: Option<u16>,
 }
 
 /// The collector.
@@ -59,6 +62,11 @@ pub const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 
 impl Hec {
     pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Starts where it was, or was expected, before.
+    pub fn start_at(address: SocketAddr) -> Self {
         let behaviour = Arc::new(Mutex::new(Behaviour {
             tokens: vec![TOKEN.to_owned()],
             disabled: Vec::new(),
@@ -66,10 +74,11 @@ impl Hec {
             poison: None,
             names_the_event: true,
             max_content_length: 1_000_000,
+            answers_with: None,
         }));
         let indexed = Arc::new(Mutex::new(Vec::new()));
         let (knows, index) = (Arc::clone(&behaviour), Arc::clone(&indexed));
-        let server = Server::start(move |request| {
+        let server = Server::start_at(address, move |request| {
             let behaviour = knows.lock().unwrap().clone();
             let (good, reply) = behaviour.answer(request);
             index.lock().unwrap().extend(good);
@@ -85,6 +94,16 @@ impl Hec {
     /// Everything indexed, repeats included, in order.
     pub fn indexed(&self) -> Vec<Indexed> {
         self.indexed.lock().unwrap().clone()
+    }
+
+    /// The ids of everything indexed, repeats included, in order.
+    pub fn ids(&self) -> Vec<String> {
+        self.indexed.lock().unwrap().iter().map(Indexed::id).collect()
+    }
+
+    /// From now on answers every request with this status and indexes nothing; `None`: as it should.
+    pub fn answer_with(&self, status: Option<u16>) {
+        self.behaviour.lock().unwrap().answers_with = status;
     }
 
     /// How many.
@@ -115,6 +134,9 @@ impl Hec {
 impl Behaviour {
     /// What of the request is indexed, and the answer.
     fn answer(&self, request: &Request) -> (Vec<Indexed>, Reply) {
+        if let Some(status) = self.answers_with {
+            return (Vec::new(), Reply::json(status, r#"{"text":"as the test says","code":9}"#));
+        }
         let none = |status, code, text: &str| {
             (Vec::new(), Reply::json(status, format!(r#"{{"text":"{text}","code":{code}}}"#)))
         };

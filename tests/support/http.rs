@@ -99,7 +99,15 @@ pub struct Server {
 impl Server {
     /// Answers with `answer` whatever the script does not answer.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::launch(Box::new(answer), None)
+        Self::start_at("127.0.0.1:0".parse().unwrap(), answer)
+    }
+
+    /// The same at a given address: for a system that was down and comes up.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::launch(address, Box::new(answer), None)
     }
 
     /// The same over TLS.
@@ -107,11 +115,16 @@ impl Server {
         config: rustls::ServerConfig,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::launch(Box::new(answer), Some(Arc::new(config)))
+        let address = "127.0.0.1:0".parse().unwrap();
+        Self::launch(address, Box::new(answer), Some(Arc::new(config)))
     }
 
-    fn launch(answer: Box<Answer>, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn launch(
+        address: SocketAddr,
+        answer: Box<Answer>,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             answer,
