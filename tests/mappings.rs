@@ -16,7 +16,8 @@ use hark::mapping::{Edits, Mappings, Options, RawRecord, Reason, Tables};
 use hark::query::Sets;
 use serde_json::{Map, Value, json};
 
-const PRODUCTS: [&str; 5] = ["blocksecops", "ops0", "opsknight", "opssentinal", "squadcast"];
+const PRODUCTS: [&str; 6] =
+    ["blocksecops", "cloudtrail", "ops0", "opsknight", "opssentinal", "squadcast"];
 
 /// Names that stay without category and type, each with the reason.
 const UNCLASSIFIED: &[(&str, &str, &str)] = &[
