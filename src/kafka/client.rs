@@ -185,16 +185,32 @@ impl ClientContext for Events {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => tracing::warn!(facility, "kafka client: {message}"),
+            | RDKafkaLogLevel::Warning => tracing::warn!(facility, text = message, "kafka client"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(facility, "kafka client: {message}");
+                tracing::info!(facility, text = message, "kafka client");
             }
-            RDKafkaLogLevel::Debug => tracing::debug!(facility, "kafka client: {message}"),
+            RDKafkaLogLevel::Debug => tracing::debug!(facility, text = message, "kafka client"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "kafka client: {reason}");
+        // A broker that is away is reported here at every attempt, many times a second, and in the
+        // log above once in a while: that is the place where people read of it.
+        let of_the_connection = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::RequestTimedOut
+                    | RDKafkaErrorCode::OperationTimedOut
+            )
+        );
+        if of_the_connection {
+            tracing::debug!(%error, reason, "kafka client reports trouble with a connection");
+        } else {
+            tracing::warn!(%error, reason, "kafka client reports trouble");
+        }
         let mut trouble = lock(&self.trouble);
         // "All brokers are down" says less than the reason of each that came before it.
         let is_summary = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
