@@ -133,8 +133,9 @@ mod tests {
         for mut command in commands {
             let help = command.render_long_help().to_string();
             for example in help.lines().filter_map(|line| line.strip_prefix("  hark ")) {
-                // The words end where the explanation begins, two spaces on.
+                // The words end where the explanation begins, two spaces on, or another program.
                 let words = example.split("  ").next().unwrap().split_whitespace();
+                let words = words.take_while(|word| *word != "|");
                 Arguments::try_parse_from(std::iter::once("hark").chain(words)).unwrap();
                 seen += 1;
             }
