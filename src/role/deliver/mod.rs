@@ -204,7 +204,6 @@ impl Thread {
                 Err(error) if error.is_retriable() => {
                     tracing::warn!(group = self.settings.group, %error, "the cluster fails, will retry");
                     self.health.set(State::Retrying(error.to_string()));
-                    std::thread::sleep(TROUBLE);
                     self.go_back();
                 }
                 Err(error) => {
@@ -326,13 +325,21 @@ impl Thread {
         self.letters.clear();
     }
 
-    /// After trouble with the cluster: forget what is under way, read it again.
+    /// After trouble with the cluster: forget what is under way, read it again. Until that has been
+    /// arranged nothing else is read, or what was forgotten would never be finished.
     fn go_back(&mut self) {
         self.give_up();
-        if let Err(error) = self.seek_back() {
-            tracing::warn!(group = self.settings.group, %error, "going back failed");
-        } else if self.consumer.trouble().is_none() {
-            self.health.set(State::Ready(self.consumer.positions().len()));
+        while !self.stop.load(Ordering::SeqCst) {
+            std::thread::sleep(TROUBLE);
+            match self.seek_back() {
+                Ok(()) => {
+                    self.health.set(State::Ready(self.consumer.positions().len()));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(group = self.settings.group, %error, "going back failed, will retry");
+                }
+            }
         }
     }
 
