@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cloudtrail;
 mod products;
 mod recount;
 mod stage;

@@ -66,127 +66,145 @@ enum What {
     Nothing,
 }
 
-/// A shipped rule, as its file says it in words.
-struct Rule {
-    id: &'static str,
-    severity: &'static str,
+/// A rule, as its file says it in words.
+pub(crate) struct Rule {
+    pub(crate) id: &'static str,
+    pub(crate) severity: &'static str,
     /// `count` and `within`.
-    threshold: Option<(usize, i64)>,
+    pub(crate) threshold: Option<(usize, i64)>,
     /// `None`: one alert for each event.
-    keep_open: Option<i64>,
+    pub(crate) keep_open: Option<i64>,
     /// The severity from some count on.
-    rises: Option<(u64, &'static str)>,
-    /// The key of an event that counts.
-    key: fn(&Fact, &Range<i64>) -> Option<Value>,
+    pub(crate) rises: Option<(u64, &'static str)>,
 }
 
-const RULES: [Rule; 8] = [
-    Rule {
-        id: "common/failed-logins",
-        severity: "high",
-        threshold: Some((5, 10 * MINUTE)),
-        keep_open: Some(HOUR),
-        rises: Some((50, "critical")),
-        key: |fact, _| {
+/// The key of an event that counts for a rule.
+type Key = fn(&Fact, &Range<i64>) -> Option<Value>;
+
+const SHIPPED: [(Rule, Key); 9] = [
+    (
+        Rule {
+            id: "common/failed-logins",
+            severity: "high",
+            threshold: Some((5, 10 * MINUTE)),
+            keep_open: Some(HOUR),
+            rises: Some((50, "critical")),
+        },
+        |fact, _| {
             let failed = matches!(fact.what, What::Failure | What::Blocked);
             failed.then(|| json!({ "user.name": fact.user.as_ref().unwrap() }))
         },
-    },
-    Rule {
-        id: "common/failed-logins-by-address",
-        severity: "high",
-        threshold: Some((10, 10 * MINUTE)),
-        keep_open: Some(HOUR),
-        rises: None,
-        key: |fact, _| {
+    ),
+    (
+        Rule {
+            id: "common/failed-logins-by-address",
+            severity: "high",
+            threshold: Some((10, 10 * MINUTE)),
+            keep_open: Some(HOUR),
+            rises: None,
+        },
+        |fact, _| {
             let failed = matches!(fact.what, What::Failure | What::Blocked);
             failed.then(|| json!({ "source.ip": fact.address.as_ref().unwrap() }))
         },
-    },
-    Rule {
-        id: "common/access-after-hours",
-        severity: "low",
-        threshold: None,
-        keep_open: Some(8 * HOUR),
-        rises: None,
-        key: |fact, business| {
+    ),
+    (
+        Rule {
+            id: "common/access-after-hours",
+            severity: "low",
+            threshold: None,
+            keep_open: Some(8 * HOUR),
+            rises: None,
+        },
+        |fact, business| {
             let after_hours = fact.what == What::Login && !business.contains(&fact.time);
             after_hours.then(|| json!({ "user.name": fact.user.as_ref().unwrap() }))
         },
-    },
-    Rule {
-        id: "common/login-blocked",
-        severity: "medium",
-        threshold: None,
-        keep_open: Some(HOUR),
-        rises: None,
-        key: |fact, _| {
+    ),
+    (
+        Rule {
+            id: "common/login-blocked",
+            severity: "medium",
+            threshold: None,
+            keep_open: Some(HOUR),
+            rises: None,
+        },
+        |fact, _| {
             let blocked = fact.what == What::Blocked;
             blocked.then(|| json!({ "user.name": fact.user.as_ref().unwrap() }))
         },
-    },
-    Rule {
-        id: "common/mass-deletion",
-        severity: "critical",
-        threshold: Some((10, 10 * MINUTE)),
-        keep_open: Some(HOUR),
-        rises: None,
-        key: |fact, _| {
+    ),
+    (
+        Rule {
+            id: "common/mass-deletion",
+            severity: "critical",
+            threshold: Some((10, 10 * MINUTE)),
+            keep_open: Some(HOUR),
+            rises: None,
+        },
+        |fact, _| {
             let deleted = matches!(fact.what, What::ServiceDeleted | What::OtherDeleted)
                 && fact.product != "opssentinal";
             deleted.then(|| {
                 json!({ "event.dataset": fact.product, "user.id": fact.user_id.as_ref().unwrap() })
             })
         },
-    },
-    Rule {
-        id: "opssentinal/mass-deletion",
-        severity: "high",
-        threshold: Some((15, 10 * MINUTE)),
-        keep_open: Some(HOUR),
-        rises: None,
-        key: |fact, _| {
+    ),
+    (
+        Rule {
+            id: "opssentinal/mass-deletion",
+            severity: "high",
+            threshold: Some((15, 10 * MINUTE)),
+            keep_open: Some(HOUR),
+            rises: None,
+        },
+        |fact, _| {
             let deleted = matches!(fact.what, What::ServiceDeleted | What::OtherDeleted)
                 && fact.product == "opssentinal";
             deleted.then(|| json!({ "event.dataset": "opssentinal" }))
         },
-    },
-    Rule {
-        id: "common/role-change",
-        severity: "medium",
-        threshold: None,
-        keep_open: None,
-        rises: None,
-        key: |fact, _| (fact.what == What::RoleChange).then(|| json!({})),
-    },
-    Rule {
-        id: "common/project-or-service-deleted",
-        severity: "high",
-        threshold: None,
-        keep_open: None,
-        rises: None,
-        key: |fact, _| (fact.what == What::ServiceDeleted).then(|| json!({})),
-    },
+    ),
+    (
+        Rule {
+            id: "common/role-change",
+            severity: "medium",
+            threshold: None,
+            keep_open: None,
+            rises: None,
+        },
+        |fact, _| (fact.what == What::RoleChange).then(|| json!({})),
+    ),
+    (
+        Rule {
+            id: "common/project-or-service-deleted",
+            severity: "high",
+            threshold: None,
+            keep_open: None,
+            rises: None,
+        },
+        |fact, _| (fact.what == What::ServiceDeleted).then(|| json!({})),
+    ),
+    (
+        Rule {
+            id: "common/all-sessions-revoked",
+            severity: "medium",
+            threshold: None,
+            keep_open: None,
+            rises: None,
+        },
+        |fact, _| (fact.what == What::AllSessionsRevoked).then(|| json!({})),
+    ),
 ];
-
-const ALL_SESSIONS_REVOKED: Rule = Rule {
-    id: "common/all-sessions-revoked",
-    severity: "medium",
-    threshold: None,
-    keep_open: None,
-    rises: None,
-    key: |fact, _| (fact.what == What::AllSessionsRevoked).then(|| json!({})),
-};
 
 /// Every alert of the shipped pack, as it was told last when the stream's clock stood at `now`;
 /// `business` are the business hours.
 pub(crate) fn recount(lines: &[Line], business: &Range<i64>, now: i64) -> Vec<Told> {
     let facts: Vec<Fact> = lines.iter().map(read).collect();
     let mut alerts = Vec::new();
-    for rule in RULES.iter().chain([&ALL_SESSIONS_REVOKED]) {
+    for (rule, key_of) in &SHIPPED {
         let mut keys: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for fact in &facts {
-            if let Some(key) = (rule.key)(fact, business) {
+            if let Some(key) = key_of(fact, business) {
                 keys.entry(key.to_string()).or_default().push(fact.time);
             }
         }
@@ -208,7 +226,8 @@ struct Life {
 }
 
 impl Rule {
-    fn alerts(&self, key: &str, times: &[i64], now: i64) -> Vec<Told> {
+    /// The alerts of one key, whose events came at these times, in order.
+    pub(crate) fn alerts(&self, key: &str, times: &[i64], now: i64) -> Vec<Told> {
         let told = |opened_at, resolved_at, count, severity: &str| Told {
             rule: self.id.to_owned(),
             key: key.to_owned(),
@@ -340,14 +359,14 @@ fn read(line: &Line) -> Fact {
 
 /// The id that a record of these products has of its own.
 pub(crate) fn event_id(record: &Value) -> Option<String> {
-    match &record["id"] {
+    match record.get("id").or(record.get("eventID"))? {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     }
 }
 
-fn millis(text: &str) -> i64 {
+pub(crate) fn millis(text: &str) -> i64 {
     Timestamp::parse(text).unwrap().as_millis()
 }
 
