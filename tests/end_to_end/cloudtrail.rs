@@ -1,4 +1,4 @@
-//! A real log of another product: CloudTrail during a simulated attack, through the mapping that
+//! A real log of another product: `CloudTrail` during a simulated attack, through the mapping that
 //! ships. What must be found is counted from the JSON itself.
 
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ fn rule(id: &'static str, severity: &'static str) -> Rule {
     Rule { id, severity, threshold: None, keep_open: Some(HOUR), rises: None }
 }
 
-/// Which rule counts a record, and under which key, by the words of CloudTrail's documentation.
+/// Which rule counts a record, and under which key, by the words of AWS.
 fn counted(record: &Value) -> Vec<(Rule, Value)> {
     let user = &record["userIdentity"];
     let error = record["errorCode"].as_str();
@@ -151,6 +151,7 @@ fn in_a_real_cloudtrail_log_exactly_what_is_in_it_is_found() {
     stage.all_forwarded();
     running.stop();
     stage.nothing_twice();
+    stage.no_dead_letters();
 
     // What people read is about what is in the log.
     let mails = stage.mail.mails();

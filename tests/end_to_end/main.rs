@@ -15,7 +15,9 @@
 mod support;
 
 mod cloudtrail;
+mod dead_letters;
 mod products;
 mod recount;
+mod sinks;
 mod stage;
 mod traffic;

@@ -85,6 +85,7 @@ fn every_attack_on_every_product_is_told_once_and_everything_is_forwarded() {
     stage.all_forwarded();
     running.stop();
     stage.nothing_twice();
+    stage.no_dead_letters();
 }
 
 /// Which rule found something in which product; the product stands in the key or nowhere.

@@ -25,9 +25,10 @@ pub fn answers(bootstrap: &str) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Writes one record per line; returns when all are acknowledged. `arguments` may name a partition
-/// (`-p 3`), a separator of key and payload (`-K :`), headers (`-H name=value`) and more.
-pub fn produce<S: AsRef<str>>(
+/// Writes one record per line, which may be any bytes; returns when all are acknowledged.
+/// `arguments` may name a partition (`-p 3`), a separator of key and payload (`-K :`), headers
+/// (`-H name=value`) and more.
+pub fn produce<S: AsRef<[u8]>>(
     bootstrap: &str,
     topic: &str,
     arguments: &[&str],
@@ -40,13 +41,13 @@ pub fn produce<S: AsRef<str>>(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = kcat.spawn().unwrap_or_else(|error| java::missing(&kcat, "kcat", &error));
-    let mut text = String::new();
+    let mut text = Vec::new();
     for line in lines {
-        text.push_str(line.as_ref());
-        text.push('\n');
+        text.extend_from_slice(line.as_ref());
+        text.push(b'\n');
     }
     let mut input = child.stdin.take().unwrap();
-    input.write_all(text.as_bytes()).unwrap();
+    input.write_all(&text).unwrap();
     drop(input);
     let output = child.wait_with_output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
