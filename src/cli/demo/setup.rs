@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::receiver::Receiver;
-use super::shipped::{MAPPINGS, RULES};
+use super::shipped;
 use super::traffic::Product;
 use crate::base::Timestamp;
 
@@ -104,10 +104,10 @@ impl Folder {
         self.write("secrets/splunk-token", "00000000-0000-0000-0000-000000000000")?;
         self.write("secrets/datadog-key", "00000000000000000000000000000000")?;
         self.write("secrets/webhook", "whsec_aGFyayBkZW1vIHdlYmhvb2sgc2VjcmV0ISEh")?;
-        for (name, text) in MAPPINGS {
+        for (name, text) in shipped::mappings() {
             self.write(&format!("mappings/{name}"), text)?;
         }
-        for (name, text) in RULES {
+        for (name, text) in shipped::rules() {
             self.write(&format!("rules/{name}"), &impatient(text))?;
         }
         Ok(())
