@@ -1,12 +1,13 @@
 //! The composition that CORRELATE runs for each signals partition: records in log order → clock →
 //! timers → windows → alerts. Tests and replay run the same.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
-use crate::detectors::Decides;
+use crate::detectors::{Decides, Firing};
 use crate::engine::{Record, Signal, Signals, Source, StreamClock};
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
@@ -15,7 +16,7 @@ use crate::state::{Insert, KEYS_PER_RULE, Store};
 use super::entry::{Arrival, Entry, Outcome};
 use super::recent::{maybe_time, put_maybe_time};
 use super::record::Alert;
-use super::rules::Rules;
+use super::rules::{Judge, Rules};
 
 /// How many timers run before their alerts are handed over.
 pub const TIMERS_PER_STEP: usize = 10_000;
@@ -94,6 +95,19 @@ pub struct Findings {
     pub alerts: Vec<Alert>,
     /// What is to be counted or told.
     pub notes: Vec<Note>,
+    /// Every firing, in the order in which they were found; `None` while nobody wants to know.
+    pub firings: Option<Vec<Fired>>,
+}
+
+/// A rule fired for a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fired {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// The key's values by field, as in an alert.
+    pub key: BTreeMap<String, serde_json::Value>,
+    /// What its detector said.
+    pub firing: Firing,
 }
 
 /// Something that happened to a signal or a key other than an alert.
@@ -158,10 +172,26 @@ impl Default for Limits {
 }
 
 impl Findings {
+    /// Empty ones that will hold firings, too.
+    pub fn with_firings() -> Self {
+        Self { firings: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Forgets what was taken.
     pub fn clear(&mut self) {
         self.alerts.clear();
         self.notes.clear();
+        if let Some(firings) = &mut self.firings {
+            firings.clear();
+        }
+    }
+
+    /// Keeps a firing, if anybody wants to know.
+    pub(super) fn fired(&mut self, judge: &Judge, signal: &Signal, firing: &Firing) {
+        if let Some(firings) = &mut self.firings {
+            let (rule, key) = (signal.rule.clone(), judge.key(signal));
+            firings.push(Fired { rule, key, firing: firing.clone() });
+        }
     }
 }
 
@@ -240,10 +270,9 @@ impl Correlation {
             return;
         }
         let arrival = Arrival { judge, event, signal, clock };
-        let alerts = &mut out.alerts;
         let (outcome, insert) =
             self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
-                entry.take(&arrival, alerts)
+                entry.take(&arrival, out)
             });
         match insert {
             Insert::Known | Insert::New => {}
@@ -276,6 +305,18 @@ impl Correlation {
             });
         }
         Progress::More
+    }
+
+    /// Every alert that is open, as a record would tell it now; by rule and key. Changes nothing.
+    pub fn standing(&self, rules: &Rules) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for (rule, key) in self.keys.keys() {
+            if let Some((entry, _)) = self.keys.get(&rule, &key) {
+                let judge = rules.get(&rule, entry.version());
+                entry.standing(judge.map(Arc::as_ref), &mut alerts);
+            }
+        }
+        alerts
     }
 
     /// From now on [`Self::take_changes`] knows which keys changed.

@@ -13,6 +13,7 @@ use crate::rule::Rule;
 use crate::state;
 use crate::state::codec::{self, Broken, Reader};
 
+use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
 use super::recent::{EVENTS_PER_KEY, Recent, Taken};
 use super::record::Alert;
@@ -100,7 +101,7 @@ impl Entry {
     }
 
     /// Takes a signal that is not late, and tells the alerts it makes or changes.
-    pub(super) fn take(&mut self, arrival: &Arrival<'_>, out: &mut Vec<Alert>) -> Outcome {
+    pub(super) fn take(&mut self, arrival: &Arrival<'_>, out: &mut Findings) -> Outcome {
         let Arrival { judge, event, signal, clock } = *arrival;
         let rule = judge.rule();
         self.version = rule.hash;
@@ -130,12 +131,13 @@ impl Entry {
         let mut firings = Vec::new();
         let outcome = self.fire(arrival, &mut firings);
         for firing in &firings {
-            self.assign(arrival, firing, out);
+            out.fired(judge, signal, firing);
+            self.assign(arrival, firing, &mut out.alerts);
         }
         for life in &mut self.lives {
             life.recount(&self.recent);
             if life.is_news() {
-                tell(life, Some(judge), &self.recent, &self.values, out);
+                tell(life, Some(judge), &self.recent, &self.values, &mut out.alerts);
             }
         }
         outcome
@@ -160,6 +162,15 @@ impl Entry {
         }
         self.settle(clock);
         !self.lives.is_empty() || self.expires_at() > clock
+    }
+
+    /// Tells its open alerts as they stand, and remembers nothing of having done so.
+    pub(super) fn standing(&self, judge: Option<&Judge>, out: &mut Vec<Alert>) {
+        for life in &self.lives {
+            let mut life = life.clone();
+            life.recount(&self.recent);
+            tell(&mut life, judge, &self.recent, &self.values, out);
+        }
     }
 
     /// What the detector makes of the event.

@@ -17,7 +17,7 @@ use super::record::{Alert, AlertStatus, Resolution, RuleInfo};
 use super::rules::Judge;
 
 /// An alert whose resolve has not been told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Life {
     /// The record, as far as firings and counts make it; words and samples are those last told.
     pub(super) alert: Alert,
@@ -36,7 +36,7 @@ pub(super) struct Life {
 }
 
 /// Events that are counted, though the key does not remember them one by one any more.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Counted {
     events: u64,
     last: Option<Timestamp>,
@@ -63,7 +63,6 @@ impl Life {
             None => format!("@{}", firing.time.as_millis()),
         };
         let id = Id::new("alert").part(rule.id.as_bytes()).part(signal.key.bytes());
-        let names = rule.group_by.iter().map(ToString::to_string);
         let value = firing.value.as_ref().map_or(serde_json::Value::Null, Scalar::to_json);
         let alert = Alert {
             id: id.part(opener.as_bytes()).finish(),
@@ -73,7 +72,7 @@ impl Life {
             title: String::new(),
             summary: String::new(),
             rule: RuleInfo::default(),
-            key: names.zip(signal.key.shown().iter().map(Scalar::to_json)).collect(),
+            key: judge.key(signal),
             count: firing.count,
             firings: 1,
             value: value.clone(),

@@ -13,15 +13,17 @@ use crate::query::Sets;
 use crate::rule::Rule;
 
 use super::correlation::{Correlation, Findings, Limits, Progress};
+use super::record::Alert;
 use super::rules::Rules;
 
 /// Rules over one stream of events.
 #[derive(Debug)]
 pub struct Pipeline {
-    program: Program,
-    rules: Rules,
+    program: Arc<Program>,
+    rules: Arc<Rules>,
     partitions: Vec<Correlation>,
     matched: Matched,
+    met: Vec<Arc<str>>,
     clock: Option<Timestamp>,
 }
 
@@ -35,21 +37,56 @@ impl Pipeline {
     ) -> Result<Self, Vec<Fault>> {
         let program = Program::compile(rules.iter().cloned(), layout, sets)?;
         let rules = Rules::compile(rules.iter().cloned(), sets)?;
-        let partitions =
-            (0..partitions.max(1)).map(|_| Correlation::new(Limits::default())).collect();
-        Ok(Self { program, rules, partitions, matched: Matched::default(), clock: None })
+        Ok(Self::new(Arc::new(program), Arc::new(rules), partitions.max(1)))
+    }
+
+    /// The same rules, of which nothing has been seen yet.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self::new(self.program.clone(), self.rules.clone(), self.count())
+    }
+
+    fn new(program: Arc<Program>, rules: Arc<Rules>, partitions: u32) -> Self {
+        let partitions = (0..partitions).map(|_| Correlation::new(Limits::default())).collect();
+        Self {
+            program,
+            rules,
+            partitions,
+            matched: Matched::default(),
+            clock: None,
+            met: Vec::new(),
+        }
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
     }
 
     /// Takes the next event. What it means to the rules is added to `out`, then the clock ticks.
     pub fn event(&mut self, event: &Event, out: &mut Findings) {
-        let partitions = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
         let mut matched = std::mem::take(&mut self.matched);
-        self.program.signals(event, partitions, &mut matched);
+        self.program.signals(event, self.count(), &mut matched);
+        self.met.clear();
+        self.met.extend(
+            matched
+                .records
+                .iter()
+                .flat_map(|(_, record)| &record.signals)
+                .map(|signal| signal.rule.clone()),
+        );
+        self.met.sort_unstable();
+        self.met.dedup();
         for (partition, signals) in matched.records.drain(..) {
             self.signals(partition, signals, out);
         }
         self.matched = matched;
         self.advance(event.time, out);
+    }
+
+    /// The rules that the last event met, in order of their ids; those that it gave no key are
+    /// [`Self::unkeyed`].
+    pub fn met(&self) -> &[Arc<str>] {
+        &self.met
     }
 
     /// What the last event did not mean for want of a key: rules, in their order.
@@ -73,6 +110,16 @@ impl Pipeline {
                 progress = partition.resume(&self.rules, out);
             }
         }
+    }
+
+    /// How far time has come; `None` before the first event.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.clock
+    }
+
+    /// Every alert that is open, as a record would tell it now; by rule and key in each partition.
+    pub fn standing(&self) -> Vec<Alert> {
+        self.partitions.iter().flat_map(|partition| partition.standing(&self.rules)).collect()
     }
 
     /// Time goes on until nothing can change any more: every alert is over.
@@ -103,8 +150,8 @@ when = 'event.action: fail*'
 group_by = ['user.name']
 threshold = { count = 2, within = '1m' }";
 
-    /// Alerts over events of (second, action, user), as `opened user count firings`.
-    fn alerts(partitions: u32, events: &[(i64, &str, &str)]) -> Vec<String> {
+    /// A pipeline over [`RULE`] that has taken events of (second, action, user), and what it found.
+    fn ran(partitions: u32, events: &[(i64, &str, &str)]) -> (Pipeline, Findings) {
         let sets = Sets::default();
         let source = SourceText::new("r", RULE);
         let rule = rule::parse(&source, "r", &rule::Context::new(&sets)).0.unwrap();
@@ -112,7 +159,7 @@ threshold = { count = 2, within = '1m' }";
         let rules = [Arc::new(rule)];
         let mut pipeline = Pipeline::compile(&rules, &mut layout, &sets, partitions).unwrap();
         let field = |name: &str| layout.find(&FieldName::parse(name).unwrap()).unwrap();
-        let mut out = Findings::default();
+        let mut out = Findings::with_firings();
         for (offset, (second, action, user)) in (0..).zip(events) {
             let time = Timestamp::from_millis(second * 1000);
             let position = Position::new("audit", 0, offset);
@@ -122,8 +169,16 @@ threshold = { count = 2, within = '1m' }";
                 event.push(field("user.name"), Scalar::from(*user));
             }
             pipeline.event(&event, &mut out);
-            assert_eq!(pipeline.unkeyed().len(), usize::from(user.is_empty()));
+            let (meets, keyed) = (action.starts_with("fail"), !user.is_empty());
+            assert_eq!(pipeline.met().len(), usize::from(meets && keyed));
+            assert_eq!(pipeline.unkeyed().len(), usize::from(meets && !keyed));
         }
+        (pipeline, out)
+    }
+
+    /// The alerts of [`ran`] when all is over, as `opened user count firings`.
+    fn alerts(partitions: u32, events: &[(i64, &str, &str)]) -> Vec<String> {
+        let (mut pipeline, mut out) = ran(partitions, events);
         pipeline.finish(&mut out);
         let over = out.alerts.iter().filter(|alert| alert.resolved_at.is_some());
         let mut shown: Vec<String> = over
@@ -162,5 +217,36 @@ threshold = { count = 2, within = '1m' }";
         };
         assert_eq!(late(130), ["130 \"eve\" 2 1"]);
         assert_eq!(late(129), Vec::<String>::new());
+    }
+
+    #[test]
+    fn firings_are_kept_for_whoever_wants_to_know() {
+        let events = [(0, "failed", "Eve"), (9, "failed", "bob"), (1, "fail", "eve")];
+        let (pipeline, out) = ran(1, &events);
+        let fired = out.firings.unwrap();
+        let shown: Vec<_> = fired.iter().map(|f| (&*f.rule, &f.key, f.firing.count)).collect();
+        let key = [("user.name".to_owned(), "eve".into())].into();
+        assert_eq!(shown, [("r", &key, 2)]);
+        assert_eq!(fired[0].firing.position.as_ref().unwrap().offset, 2);
+        let mut again = pipeline.afresh();
+        assert_eq!((again.clock(), again.standing()), (None, Vec::new()));
+        let mut out = Findings::default();
+        again.finish(&mut out);
+        assert_eq!(out, Findings::default());
+    }
+
+    #[test]
+    fn what_stands_open_is_told_as_it_is_and_goes_on_as_if_nobody_had_asked() {
+        let events = [(0, "failed", "eve"), (1, "fail", "eve"), (2, "fail", "eve")];
+        let (mut pipeline, mut out) = ran(3, &events);
+        assert_eq!(out.alerts.len(), 1, "three is no power of two");
+        let standing = pipeline.standing();
+        assert_eq!(standing.len(), 1);
+        assert_eq!((standing[0].count, standing[0].revision), (3, 2));
+        assert_eq!((standing[0].resolved_at, &standing[0].id), (None, &out.alerts[0].id));
+        assert_eq!(pipeline.standing(), standing);
+        out.clear();
+        pipeline.finish(&mut out);
+        assert_eq!((out.alerts.len(), out.alerts[0].revision), (1, 2));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Severity;
+use crate::engine::Signal;
 use crate::engine::matching::Fault;
-use crate::event::{FieldName, Layout};
+use crate::event::{FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
 
@@ -77,6 +78,12 @@ impl Judge {
     /// The rule.
     pub fn rule(&self) -> &Arc<Rule> {
         &self.rule
+    }
+
+    /// The key's values by field, as the signal's event spelt them.
+    pub(super) fn key(&self, signal: &Signal) -> BTreeMap<String, serde_json::Value> {
+        let names = self.rule.group_by.iter().map(ToString::to_string);
+        names.zip(signal.key.shown().iter().map(Scalar::to_json)).collect()
     }
 
     /// Whether every event is an alert of its own, over at once.
