@@ -1,7 +1,7 @@
 //! The composition that CORRELATE runs for each signals partition: records in log order → clock →
 //! timers → windows → alerts. Tests and replay run the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -44,6 +44,19 @@ pub struct Correlation {
     /// How far timers ran: behind the clock only while [`Progress::More`] is pending.
     ran: Option<Timestamp>,
     keys: Store<Entry>,
+    /// The rule that is being judged, for whoever catches its panic.
+    judging: Option<Judging>,
+    /// Rules whose code is not run any more, not even to word the end of their alerts.
+    off: BTreeSet<Arc<str>>,
+}
+
+/// A rule at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judging {
+    /// Which.
+    pub rule: Arc<str>,
+    /// Whether a timer woke it; else the record's signal did.
+    pub timer: bool,
 }
 
 /// A key whose memory changed, for the changelog.
@@ -203,6 +216,8 @@ impl Correlation {
             clock: StreamClock::new(),
             ran: None,
             keys: Store::new(limits.keys_per_rule),
+            judging: None,
+            off: BTreeSet::new(),
         }
     }
 
@@ -243,6 +258,17 @@ impl Correlation {
         }
     }
 
+    /// The rule that was being judged when a panic ended [`Self::apply`] or [`Self::resume`]. What
+    /// the partition remembers is not to be trusted after that.
+    pub fn judging(&self) -> Option<&Judging> {
+        self.judging.as_ref()
+    }
+
+    /// Runs no code of this rule any more; its alerts end with the words last told.
+    pub fn switch_off(&mut self, rule: Arc<str>) {
+        self.off.insert(rule);
+    }
+
     /// Goes on with the timers of the last tick.
     pub fn resume(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
         self.run_timers(rules, out)
@@ -269,6 +295,7 @@ impl Correlation {
             out.notes.push(Note::Late { rule, position });
             return;
         }
+        self.judging = Some(Judging { rule: rule.clone(), timer: false });
         let arrival = Arrival { judge, event, signal, clock };
         let (outcome, insert) =
             self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
@@ -299,8 +326,10 @@ impl Correlation {
                 return Progress::Done;
             };
             self.ran = Some(time);
+            self.judging = Some(Judging { rule: rule.clone(), timer: true });
+            let off = self.off.contains(&rule);
             self.keys.wake(time, &rule, &key, |entry| {
-                let judge = rules.get(&rule, entry.version());
+                let judge = rules.get(&rule, entry.version()).filter(|_| !off);
                 entry.wake(time, judge.map(Arc::as_ref), &mut out.alerts)
             });
         }

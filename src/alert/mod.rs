@@ -21,7 +21,7 @@ mod scenarios;
 mod values;
 
 pub use correlation::{
-    Change, Correlation, Findings, Fired, Limits, Note, Progress, Resume, TIMERS_PER_STEP,
+    Change, Correlation, Findings, Fired, Judging, Limits, Note, Progress, Resume, TIMERS_PER_STEP,
 };
 pub use pipeline::Pipeline;
 pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};

@@ -2,7 +2,9 @@
 //! travels on to the detector.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{Diagnostic, Timestamp};
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
@@ -53,6 +55,9 @@ pub const SAMPLE_VALUES: usize = 16;
 /// The most keys that one event gives one rule: arrays in several `group_by` fields multiply.
 pub const KEYS_PER_EVENT: usize = 1_000;
 
+/// After this many panics a rule is switched off: it costs more than it can still find.
+pub const PANICS_MAX: u32 = 5;
+
 /// All enabled rules, compiled against one layout.
 #[derive(Debug)]
 pub struct Program {
@@ -68,6 +73,8 @@ pub struct Matched {
     pub unkeyed: Vec<Arc<str>>,
     /// Rules for which the event had more than [`KEYS_PER_EVENT`] keys.
     pub cut: Vec<Arc<str>>,
+    /// Rules whose judgement of the event panicked: our mistake, not the author's.
+    pub panicked: Vec<Arc<str>>,
 }
 
 /// What is wrong with one rule.
@@ -88,6 +95,16 @@ struct Compiled {
     group_names: Vec<String>,
     group: Vec<FieldId>,
     carried: Vec<Carried>,
+    /// How often its judgement panicked.
+    panics: AtomicU32,
+}
+
+/// What an event means to one rule.
+enum Judged {
+    Unmet,
+    Unkeyed,
+    Met(Vec<Key>, Fields),
+    Panicked,
 }
 
 /// A field that travels with the signal.
@@ -124,17 +141,21 @@ impl Program {
         out.clear();
         let mut by_partition: BTreeMap<u32, Vec<Signal>> = BTreeMap::new();
         for rule in self.candidates(event) {
-            if !rule.meets(event) {
-                continue;
-            }
-            let Some(keys) = rule.keys(event) else {
-                out.unkeyed.push(rule.rule.id.clone());
-                continue;
+            let (keys, fields) = match rule.judge(event) {
+                Judged::Unmet => continue,
+                Judged::Unkeyed => {
+                    out.unkeyed.push(rule.rule.id.clone());
+                    continue;
+                }
+                Judged::Panicked => {
+                    out.panicked.push(rule.rule.id.clone());
+                    continue;
+                }
+                Judged::Met(keys, fields) => (keys, fields),
             };
             if keys.len() > KEYS_PER_EVENT {
                 out.cut.push(rule.rule.id.clone());
             }
-            let fields = rule.fields(event);
             for key in keys.into_iter().take(KEYS_PER_EVENT) {
                 let partition = partition_of(&rule.rule.id, key.bytes(), partitions);
                 by_partition.entry(partition).or_default().push(Signal {
@@ -154,7 +175,12 @@ impl Program {
 
     /// The rules that the event may meet; never fewer. All of them, until an index knows better.
     fn candidates(&self, _event: &Event) -> impl Iterator<Item = &Compiled> {
-        self.rules.iter()
+        self.rules.iter().filter(|rule| !rule.is_off())
+    }
+
+    /// The rules that were switched off because they kept panicking.
+    pub fn switched_off(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rules.iter().filter(|rule| rule.is_off()).map(|rule| &rule.rule.id)
     }
 
     /// How many rules.
@@ -173,6 +199,7 @@ impl Matched {
         self.records.clear();
         self.unkeyed.clear();
         self.cut.clear();
+        self.panicked.clear();
     }
 }
 
@@ -186,7 +213,31 @@ impl Compiled {
         let group = rule.group_by.iter().map(|field| layout.field(field)).collect();
         let carried = carried(&rule, layout);
         let group_names = rule.group_by.iter().map(ToString::to_string).collect();
-        Ok(Self { rule, when, exceptions, group_names, group, carried })
+        let panics = AtomicU32::new(0);
+        Ok(Self { rule, when, exceptions, group_names, group, carried, panics })
+    }
+
+    fn is_off(&self) -> bool {
+        self.panics.load(Ordering::Relaxed) >= PANICS_MAX
+    }
+
+    /// What the event means to the rule. One rule's bug must not cost the others their signals.
+    fn judge(&self, event: &Event) -> Judged {
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            if !self.meets(event) {
+                return Judged::Unmet;
+            }
+            #[cfg(test)]
+            assert!(&*self.rule.id != "test/panics", "a bug, planted by a test");
+            match self.keys(event) {
+                Some(keys) => Judged::Met(keys, self.fields(event)),
+                None => Judged::Unkeyed,
+            }
+        }));
+        judged.unwrap_or_else(|_| {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            Judged::Panicked
+        })
     }
 
     fn meets(&self, event: &Event) -> bool {
@@ -324,6 +375,20 @@ mod tests {
             format!("{}({})", s.rule, parts.join(","))
         };
         signals.map(key).collect()
+    }
+
+    #[test]
+    fn a_rule_that_panics_costs_the_others_nothing_and_is_switched_off() {
+        let rule = "when = 'event.action: x'";
+        let bench = bench(&[("a", rule), ("test/panics", rule), ("z", rule)]);
+        for n in 1..=PANICS_MAX + 1 {
+            let matched = bench.matched(&[("event.action", "x")], 1);
+            assert_eq!(keys(&matched), ["a()", "z()"]);
+            let told = if n <= PANICS_MAX { vec!["test/panics".into()] } else { vec![] };
+            assert_eq!(matched.panicked, told, "event {n}");
+        }
+        assert_eq!(bench.program.switched_off().count(), 1);
+        assert!(bench.matched(&[("event.action", "y")], 1).records.is_empty());
     }
 
     #[test]

@@ -12,6 +12,6 @@ pub mod ticker;
 
 pub use clock::StreamClock;
 pub use key::{Key, partition_of};
-pub use matching::{Matched, Program};
+pub use matching::{Matched, PANICS_MAX, Program};
 pub use signal::{Fields, Record, Signal, Signals, Source, SourceTime, Tick};
 pub use ticker::Ticker;

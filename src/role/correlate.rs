@@ -5,18 +5,34 @@
 //! beside the committed offset. Detectors read no clock, so what comes out is what was there. The
 //! changelog topic will take the place of reading again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
 use super::versions::Versions;
 use crate::alert::{
-    Alert, AlertStatus, Correlation, Findings, Limits, Note, Progress, Resume, Rules,
+    Alert, AlertStatus, Correlation, Findings, Judging, Limits, Note, Progress, Resume, Rules,
 };
 use crate::base::Clock;
 use crate::base::metrics::Metrics;
-use crate::engine;
+use crate::engine::{self, PANICS_MAX};
 use crate::kafka::{Committed, Error, Log, OutRecord, Output, Record, Start, Task, TopicPartition};
+
+impl Fence {
+    fn panicked(&mut self, judging: &Judging, record: &Record<'_>) {
+        let rule = &judging.rule;
+        let panics = self.panics.entry(rule.clone()).or_default();
+        *panics += 1;
+        tracing::error!(rule = rule.as_ref(), panics, timer = judging.timer, "a rule panicked");
+        if judging.timer || *panics >= PANICS_MAX {
+            tracing::error!(rule = rule.as_ref(), "the rule is switched off until the next start");
+            self.off.insert(rule.clone());
+        } else {
+            self.skip.insert((record.partition, record.offset, rule.clone()));
+        }
+    }
+}
 
 /// What CORRELATE works with.
 pub struct Settings {
@@ -39,6 +55,19 @@ pub struct Correlate {
     settings: Settings,
     partitions: BTreeMap<i32, Partition>,
     findings: Findings,
+    fence: Fence,
+}
+
+/// What a rule's panics have led to. A panic leaves a partition's memory in doubt, so the worker
+/// builds it anew from the log, and this time the signal that did it is left out.
+#[derive(Default)]
+struct Fence {
+    /// Signals that made a rule panic: partition, offset, rule. At most [`PANICS_MAX`] of a rule.
+    skip: BTreeSet<(i32, i64, Arc<str>)>,
+    panics: BTreeMap<Arc<str>, u32>,
+    /// Rules that are switched off: they panicked too often, or while a timer ran, which the log
+    /// has no record of to leave out.
+    off: BTreeSet<Arc<str>>,
 }
 
 struct Partition {
@@ -50,7 +79,69 @@ struct Partition {
 impl Correlate {
     /// A task that owns nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, partitions: BTreeMap::new(), findings: Findings::default() }
+        Self {
+            settings,
+            partitions: BTreeMap::new(),
+            findings: Findings::default(),
+            fence: Fence::default(),
+        }
+    }
+
+    /// Runs `step` on a partition; a panic becomes an error that makes the worker start over.
+    fn fenced(
+        &mut self,
+        record: &Record<'_>,
+        step: impl FnOnce(&mut Correlation, &Rules, &mut Findings) -> Progress,
+    ) -> Result<Progress, Error> {
+        let Some(partition) = self.partitions.get_mut(&record.partition) else {
+            return Ok(Progress::Done);
+        };
+        let (rules, findings) = (&self.settings.rules, &mut self.findings);
+        let correlation = &mut partition.correlation;
+        let ran = catch_unwind(AssertUnwindSafe(|| step(correlation, rules, findings)));
+        ran.map_err(|panic| {
+            let Some(judging) = partition.correlation.judging().cloned() else {
+                // Not a rule's doing: nothing to leave out the next time.
+                resume_unwind(panic)
+            };
+            self.findings.clear();
+            self.fence.panicked(&judging, record);
+            let detail = format!("rule {} panicked at {}", judging.rule, record.position());
+            Error::Retriable { what: "judging a signal", detail }
+        })
+    }
+
+    /// Takes out what must not be judged again, and says so in dead letters.
+    fn leave_out(
+        &mut self,
+        signals: &mut engine::Signals,
+        record: &Record<'_>,
+        live: bool,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        if self.fence.panics.is_empty() {
+            return Ok(());
+        }
+        let fenced = |signal: &engine::Signal| {
+            let signal_at = (record.partition, record.offset, signal.rule.clone());
+            self.fence.off.contains(&signal.rule) || self.fence.skip.contains(&signal_at)
+        };
+        let (left_out, kept) = std::mem::take(&mut signals.signals).into_iter().partition(fenced);
+        signals.signals = kept;
+        if live {
+            let rules: BTreeSet<Arc<str>> = Vec::into_iter(left_out).map(|s| s.rule).collect();
+            for rule in rules {
+                let (reason, why) = if self.fence.off.contains(&rule) {
+                    ("rule_switched_off", "was switched off after it panicked")
+                } else {
+                    ("rule_panicked", "panicked")
+                };
+                let detail =
+                    format!("rule {rule} {why}; the event {} was not counted", signals.position);
+                self.bury(reason, &detail, record, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks up the rule versions that a record names and nobody has loaded.
@@ -182,6 +273,8 @@ impl Task for Correlate {
                 (correlation, Start::Offset(begin), committed.offset)
             }
         };
+        let mut correlation = correlation;
+        self.fence.off.iter().for_each(|rule| correlation.switch_off(rule.clone()));
         self.partitions.insert(partition.partition, Partition { correlation, live_from });
         Ok(start)
     }
@@ -191,22 +284,22 @@ impl Task for Correlate {
     }
 
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
-        let decoded = match engine::Record::decode(record.payload.unwrap_or_default()) {
+        let mut decoded = match engine::Record::decode(record.payload.unwrap_or_default()) {
             Ok(decoded) => decoded,
             Err(broken) => return self.bury("bad_signal", &broken.to_string(), record, out),
         };
-        if let engine::Record::Signals(signals) = &decoded {
-            self.learn_versions(signals)?;
-        }
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
         let live = record.offset >= partition.live_from;
         partition.correlation.stand_at(record.offset);
+        if let engine::Record::Signals(signals) = &mut decoded {
+            self.leave_out(signals, record, live, out)?;
+            self.learn_versions(signals)?;
+        }
         let mut progress =
-            partition.correlation.apply(&decoded, &self.settings.rules, &mut self.findings);
+            self.fenced(record, |partition, rules, out| partition.apply(&decoded, rules, out))?;
         self.emit(record, live, out)?;
         while progress == Progress::More {
-            let Some(partition) = self.partitions.get_mut(&record.partition) else { break };
-            progress = partition.correlation.resume(&self.settings.rules, &mut self.findings);
+            progress = self.fenced(record, Correlation::resume)?;
             self.emit(record, live, out)?;
         }
         Ok(())

@@ -94,6 +94,11 @@ impl Match {
         for rule in &self.matched.cut {
             tracing::warn!(rule = rule.as_ref(), position = %raw.position, "event has too many keys, the first are used");
         }
+        for rule in &self.matched.panicked {
+            tracing::error!(rule = rule.as_ref(), position = %raw.position, "a rule panicked on an event");
+            let detail = format!("rule {rule} panicked; the event was judged by all others");
+            self.dead_letter("rule_panicked", &detail, raw, now, out)?;
+        }
         for (partition, signals) in &self.matched.records {
             let payload = engine::Record::Signals(signals.clone()).encode();
             match self.send_to(*partition, &payload, out) {

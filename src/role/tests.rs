@@ -16,6 +16,7 @@ use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
 use crate::base::{Severity, Timestamp};
 use crate::delivery::Notification;
+use crate::detectors::{Detector, DetectorSpec, Firing, KeyState, Occurrence};
 use crate::engine::Program;
 use crate::event::Layout;
 use crate::kafka::{
@@ -83,6 +84,7 @@ struct World {
     alerts: BTreeMap<i32, i64>,
     dead: Vec<DeadLetter>,
     told: Vec<String>,
+    redo_after_failure: bool,
 }
 
 fn read_rule(text: &str) -> Arc<Rule> {
@@ -158,6 +160,7 @@ impl World {
             alerts: BTreeMap::new(),
             dead: Vec::new(),
             told: Vec::new(),
+            redo_after_failure: false,
         }
     }
 
@@ -190,6 +193,23 @@ impl World {
         self.on(out.sent);
     }
 
+    /// A worker's way back: the partition is revoked and assigned again where it was committed, and
+    /// the records before that are read once more.
+    fn build_anew(&mut self, number: i32, committed: i64) {
+        let partition = TopicPartition::new("signals", number);
+        self.correlating.revoked(&partition);
+        let shelf = self.signals.get_mut(&number).unwrap();
+        let committed = Committed { offset: committed, bookmark: "0 -".to_owned() };
+        self.correlating.assigned(&partition, Some(&committed), shelf).unwrap();
+        let before = usize::try_from(committed.offset).unwrap();
+        for (offset, payload) in (0..).zip(&shelf.0).take(before) {
+            let mut out = Memory::default();
+            let record = record("signals", number, offset, payload);
+            self.correlating.record(&record, &mut out).unwrap();
+            assert_eq!(out.sent, [], "rebuilding tells nothing");
+        }
+    }
+
     /// What was written is read by whoever reads that topic.
     fn on(&mut self, sent: Vec<Sent>) {
         for sent in sent {
@@ -202,7 +222,14 @@ impl World {
                     let offset = i64::try_from(shelf.0.len()).unwrap();
                     shelf.0.push(payload.clone());
                     let record = record("signals", partition, offset, &payload);
-                    self.correlating.record(&record, &mut out).unwrap();
+                    let judged = self.correlating.record(&record, &mut out);
+                    if self.redo_after_failure && judged.is_err() {
+                        out.sent.clear();
+                        self.build_anew(partition, offset);
+                        self.correlating.record(&record, &mut out).unwrap();
+                    } else {
+                        judged.unwrap();
+                    }
                 }
                 "alerts" => {
                     let partition = sent.partition.unwrap();
@@ -377,4 +404,89 @@ fn delay_trails_the_reported_time() {
     let crate::engine::Record::Tick(tick) = record else { panic!("{record:?}") };
     let time = tick.sources.first().unwrap().time;
     assert_eq!(time.as_millis(), NOW + (1000 - 300 - 5) * 1000);
+}
+
+/// The threshold, but it panics on the sight of events at one moment.
+#[derive(Debug)]
+struct Panics(Box<dyn Detector>, Timestamp);
+
+#[derive(Debug)]
+struct PanicsState(Box<dyn KeyState>, Timestamp);
+
+impl Detector for Panics {
+    fn spec(&self) -> &'static DetectorSpec {
+        self.0.spec()
+    }
+
+    fn canonical(&self) -> String {
+        self.0.canonical()
+    }
+
+    fn span(&self) -> Duration {
+        self.0.span()
+    }
+
+    fn keeps(&self) -> usize {
+        self.0.keeps()
+    }
+
+    fn fields(&self) -> Vec<crate::event::FieldName> {
+        self.0.fields()
+    }
+
+    fn fresh(&self) -> Box<dyn KeyState> {
+        Box::new(PanicsState(self.0.fresh(), self.1))
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
+        self.0.restore(bytes)
+    }
+}
+
+impl KeyState for PanicsState {
+    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+        assert_ne!(occurrence.time, self.1, "a bug, planted by a test");
+        self.0.observe(occurrence, firings);
+    }
+
+    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>) {
+        self.0.advance(clock, firings);
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.0.expires_at()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+}
+
+#[test]
+fn a_rule_that_panics_loses_one_signal_to_the_dead_letters_and_goes_on() {
+    let mut world = World::new();
+    let bad = Timestamp::from_millis(NOW + 2000);
+    let mut rule = Arc::into_inner(read_rule(RULE)).unwrap();
+    rule.detector = rule.detector.map(|detector| Box::new(Panics(detector, bad)) as _);
+    world.rule = Arc::new(rule);
+    world.correlating = correlating(&world.rule, &world.clock);
+    for partition in 0..3 {
+        let partition = TopicPartition::new("signals", partition);
+        world.correlating.assigned(&partition, None, &mut Shelf::default()).unwrap();
+    }
+    world.event("failed", "eve", 0);
+    world.event("failed", "eve", 1);
+    // The worker does as it does after any failure that may pass: everything anew from the log.
+    world.redo_after_failure = true;
+    world.event("failed", "eve", 2);
+    let reasons: Vec<_> = world.dead.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons, ["rule_panicked"]);
+    assert_eq!(world.told, Vec::<String>::new());
+    world.event("failed", "eve", 3);
+    assert_eq!(world.told, ["soc opened \"eve\" count 3"]);
+    for _ in 0..6 {
+        world.event("failed", "mia", 2);
+    }
+    assert_eq!(world.dead.last().unwrap().reason, "rule_switched_off");
+    assert_eq!(world.dead.len(), 7, "nothing is lost in silence");
 }
