@@ -10,6 +10,7 @@ pub mod document;
 pub mod duration;
 pub mod id;
 pub mod metrics;
+mod panic;
 pub mod position;
 pub mod secret;
 pub mod severity;
@@ -18,6 +19,7 @@ pub mod time;
 
 pub use clock::Clock;
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use panic::panic_text;
 pub use position::Position;
 pub use secret::{Secret, SecretSource, Secrets};
 pub use severity::Severity;

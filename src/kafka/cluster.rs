@@ -217,6 +217,16 @@ impl Cluster {
         }
     }
 
+    /// Has the embedded broker refuse the next questions for committed offsets, in a way that the
+    /// client does not retry by itself.
+    #[cfg(test)]
+    pub(crate) fn refuse_committed_offsets(&self, times: usize) {
+        use rdkafka::types::RDKafkaApiKey;
+        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; times];
+        let mock = self.client.client().mock_cluster();
+        mock.unwrap().request_errors(RDKafkaApiKey::OffsetFetch, &errors);
+    }
+
     fn create_missing(
         &self,
         admin: &AdminClient<Events>,

@@ -222,6 +222,8 @@ impl Consumer {
     /// Answers a revocation: these partitions are given up.
     pub fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), Error> {
         let list = list_of(partitions);
+        // The client remembers a pause beyond the assignment: the partition would come back paused.
+        self.resume(partitions)?;
         self.owned().retain(|partition, _| !partitions.contains(partition));
         self.client.incremental_unassign(&list).map_err(|error| failed("unassigning", &error))
     }

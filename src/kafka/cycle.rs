@@ -6,7 +6,6 @@
 //! time) and does it over. What will not pass ends the worker, and its [`Health`] says why; whether
 //! the daemon ends with it is the daemon's decision.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use super::task::{Committed, Log, OwnedSource, Sources, Start, Task};
 use super::worker::WorkerSettings;
 use super::{Consumer, Error, Health, Polled, Producer, Rebalance, State};
 use crate::base::metrics::Metrics;
-use crate::base::{Timestamp, clock};
+use crate::base::{Timestamp, clock, panic_text};
 
 /// The longest that a poll waits, which is how soon an order to stop is heard.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -468,14 +467,6 @@ fn runs(numbers: &BTreeSet<i32>) -> String {
             },
         );
     told.collect::<Vec<_>>().join(",")
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

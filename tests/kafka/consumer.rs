@@ -106,3 +106,19 @@ fn a_consumer_dropped_before_it_answered_a_revocation_still_leaves() {
     reaches(&worker, "both partitions", |state| *state == State::Ready(2));
     worker.stop(SOON).unwrap();
 }
+
+#[test]
+fn a_partition_that_was_paused_when_it_left_is_read_when_it_comes_back() {
+    let scene = Scene::new(kafka(), 1);
+    scene.produce(0..10);
+    let partitions = [TopicPartition::new(&*scene.input, 0)];
+    let consumer =
+        scene.cluster.consumer(&scene.group, std::slice::from_ref(&scene.input)).unwrap();
+    join(&consumer, 1);
+    assert_eq!(next_offset(&consumer), 0);
+    consumer.pause(&partitions).unwrap();
+    consumer.unassign(&partitions).unwrap();
+    let begins = consumer.begins(&partitions, &|_| StartPolicy::Earliest).unwrap();
+    consumer.assign(&begins).unwrap();
+    assert_eq!(next_offset(&consumer), 0);
+}

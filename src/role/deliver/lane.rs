@@ -19,8 +19,6 @@ use crate::kafka::{Record, TopicPartition};
 
 /// Batches on their way to one sink at a time.
 const BATCHES_IN_FLIGHT: usize = 2;
-/// Notifications that wait in memory, over all partitions.
-const NOTIFICATIONS_WAITING: usize = 256;
 
 /// A record on its way: where it stands, and its bytes in case it is refused.
 #[derive(Debug)]
@@ -52,8 +50,11 @@ pub trait Lane: Send {
     fn flush(&mut self);
     /// Records that were sent out came back.
     fn finished(&mut self, finished: &Finished);
-    /// Whether nothing more fits.
+    /// Whether nothing more fits, from wherever it comes.
     fn is_full(&self) -> bool;
+    /// How many records of a partition wait in a line of their own, in which one that does not get
+    /// through holds up only those behind it.
+    fn waiting(&self, partition: &TopicPartition) -> usize;
     /// Whether nothing is gathered or under way.
     fn is_idle(&self) -> bool;
     /// Forgets everything gathered and under way.
@@ -143,11 +144,9 @@ impl Lane for SinkLane {
             let Some((batch, slots)) = self.ready.pop_front() else { break };
             self.in_flight += 1;
             let (destination, sink) = (Arc::clone(&self.destination), Arc::clone(&self.sink));
-            let (finished, stop) = (finished.clone(), stop.clone());
+            let (answer, stop) = (Answer::new(finished, epoch, slots), stop.clone());
             self.runtime.spawn(async move {
-                let verdicts = destination.deliver(&*sink, &Arc::new(batch), &stop).await;
-                let records = slots.into_iter().zip(verdicts).collect();
-                tell(&finished, Finished { epoch, records });
+                answer.give(destination.deliver(&*sink, &Arc::new(batch), &stop).await);
             });
         }
     }
@@ -162,6 +161,10 @@ impl Lane for SinkLane {
 
     fn is_full(&self) -> bool {
         !self.ready.is_empty() && self.in_flight >= BATCHES_IN_FLIGHT
+    }
+
+    fn waiting(&self, _partition: &TopicPartition) -> usize {
+        0
     }
 
     fn is_idle(&self) -> bool {
@@ -232,10 +235,9 @@ impl Lane for NotifierLane {
             self.busy.insert(partition.clone(), slot.offset);
             let (destination, notifier) =
                 (Arc::clone(&self.destination), Arc::clone(&self.notifier));
-            let (finished, stop) = (finished.clone(), stop.clone());
+            let (answer, stop) = (Answer::new(finished, epoch, vec![slot]), stop.clone());
             self.runtime.spawn(async move {
-                let verdict = destination.notify(&*notifier, &notification, &stop).await;
-                tell(&finished, Finished { epoch, records: vec![(slot, verdict)] });
+                answer.give(vec![destination.notify(&*notifier, &notification, &stop).await]);
             });
         }
     }
@@ -251,7 +253,11 @@ impl Lane for NotifierLane {
     }
 
     fn is_full(&self) -> bool {
-        self.waiting.values().map(VecDeque::len).sum::<usize>() >= NOTIFICATIONS_WAITING
+        false
+    }
+
+    fn waiting(&self, partition: &TopicPartition) -> usize {
+        self.waiting.get(partition).map_or(0, VecDeque::len)
     }
 
     fn is_idle(&self) -> bool {
@@ -264,8 +270,37 @@ impl Lane for NotifierLane {
     }
 }
 
-/// Hands a completion back. The channel has room for everything that can be under way; when nobody
-/// listens any more, nobody needs to know.
-fn tell(finished: &SyncSender<Finished>, what: Finished) {
-    let _nobody_listens = finished.try_send(what).is_err();
+/// The completion of what is under way. It is handed back in any case: also when the attempt panics
+/// and is dropped, for otherwise its records would be waited for without end.
+struct Answer {
+    finished: SyncSender<Finished>,
+    epoch: u64,
+    slots: Vec<Slot>,
+}
+
+impl Answer {
+    fn new(finished: &SyncSender<Finished>, epoch: u64, slots: Vec<Slot>) -> Self {
+        Self { finished: finished.clone(), epoch, slots }
+    }
+
+    fn give(mut self, verdicts: Vec<Verdict>) {
+        let records = std::mem::take(&mut self.slots).into_iter().zip(verdicts).collect();
+        self.tell(records);
+    }
+
+    /// The channel has room for everything that can be under way; when nobody listens any more,
+    /// nobody needs to know.
+    fn tell(&self, records: Vec<(Slot, Verdict)>) {
+        let finished = Finished { epoch: self.epoch, records };
+        let _nobody_listens = self.finished.try_send(finished).is_err();
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        if !slots.is_empty() {
+            self.tell(slots.into_iter().map(|slot| (slot, Verdict::Cancelled)).collect());
+        }
+    }
 }
