@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
@@ -16,8 +17,21 @@ use hark::mapping::{Edits, Mappings, Options, RawRecord, Reason, Tables};
 use hark::query::Sets;
 use serde_json::{Map, Value, json};
 
-const PRODUCTS: [&str; 6] =
-    ["blocksecops", "cloudtrail", "ops0", "opsknight", "opssentinal", "squadcast"];
+const PRODUCTS: [&str; 10] = [
+    "blocksecops",
+    "cloudtrail",
+    "github",
+    "google_workspace",
+    "kubernetes",
+    "okta",
+    "ops0",
+    "opsknight",
+    "opssentinal",
+    "squadcast",
+];
+
+/// Records of four products, as they stand in public collections.
+const REAL: [&str; 2] = ["panther_audit", "falco_k8s"];
 
 /// Names that stay without category and type, each with the reason.
 const UNCLASSIFIED: &[(&str, &str, &str)] = &[
@@ -296,4 +310,58 @@ fn the_copied_facts_are_noted_with_their_source() {
         assert!(readme.contains(&name), "tests/data/README.md does not name {name}");
         assert!(Path::new("tests/data/products").join(&name).exists());
     }
+}
+
+/// Records that others wrote: the product, or whatever else it is, and the record.
+fn real(name: &str) -> Vec<(String, Vec<u8>)> {
+    let packed = fs::read(root().join("tests/data").join(format!("{name}.jsonl.gz"))).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+    let line = |line: &str| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        (row["product"].as_str().unwrap().to_owned(), row["event"].to_string().into_bytes())
+    };
+    text.lines().map(line).collect()
+}
+
+/// What every event name of the real records means, to be read by people in `tests/golden`.
+#[test]
+fn every_name_in_real_records_has_a_meaning() {
+    let layout = everything();
+    let mappings = load(&layout);
+    let mut meanings: BTreeMap<String, u64> = BTreeMap::new();
+    for (product, payload) in REAL.iter().flat_map(|name| real(name)) {
+        let event = mappings.event(&record(&format!("audit.{product}"), &payload), now()).unwrap();
+        let event = fields(&layout, &event);
+        let word = |field: &str| match &event.get(field) {
+            None => "-".to_owned(),
+            Some(Value::Array(words)) => {
+                words.iter().map(|w| w.as_str().unwrap()).collect::<Vec<_>>().join("+")
+            }
+            Some(word) => word.as_str().unwrap().to_owned(),
+        };
+        let class = ["event.category", "event.type", "event.outcome"].map(word);
+        assert!(!class.contains(&"-".to_owned()), "{product}: {event:?}");
+        let line = format!("{product} {}: {}", word("event.action"), class.join(" "));
+        *meanings.entry(line).or_default() += 1;
+    }
+    let lines: Vec<_> = meanings.iter().map(|(line, n)| format!("{line} ({n})\n")).collect();
+    expect_file![root().join("tests/golden/meanings.txt")].assert_eq(&lines.concat());
+}
+
+#[test]
+fn no_mapping_takes_a_record_of_another_product() {
+    let layout = everything();
+    let mappings = load(&layout);
+    let mut wrong = Vec::new();
+    let all = REAL.iter().chain(&["panther_others"]);
+    for (product, payload) in all.flat_map(|name| real(name)) {
+        match mappings.event(&record("everything", &payload), now()) {
+            Ok(event) if *event.mapping == *product => {}
+            Err(why) if why.reason == Reason::NoMapping => {}
+            Ok(event) => wrong.push(format!("{product}: taken for {}", event.mapping)),
+            Err(why) => wrong.push(format!("{product}: {}", why.reason.code())),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
