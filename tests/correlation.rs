@@ -31,6 +31,8 @@ struct Happening {
     source: (&'static str, i32),
     key: u8,
     rules: u8,
+    /// One bit for each value that it has.
+    values: u8,
     /// How far it is moved back in the log.
     delay: usize,
     /// It is delivered again so many places later.
@@ -45,7 +47,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         0..9_000i64,
         source,
         0..3u8,
-        1..16u8,
+        (1..32u8, 0..8u8),
         prop_oneof![3 => Just(0), 1 => 0..12usize],
         prop_oneof![4 => Just(None), 1 => (1..4usize).prop_map(Some)],
         prop_oneof![2 => Just(None), 1 => (0..15_000i64).prop_map(Some)],
@@ -56,11 +58,11 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     (prop::collection::vec((one, gaps), 1..60), grid).prop_map(|(all, grid)| {
         let mut now = 0;
         let mut happenings = Vec::new();
-        for ((step, source, key, rules, delay, again, tick), gap) in all {
+        for ((step, source, key, (rules, values), delay, again, tick), gap) in all {
             now += step + gap;
             let time = now / grid * grid;
             let tick = tick.map(|behind: i64| behind / grid * grid);
-            happenings.push(Happening { time, source, key, rules, delay, again, tick });
+            happenings.push(Happening { time, source, key, rules, values, delay, again, tick });
         }
         happenings
     })
@@ -69,7 +71,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
 /// What the log holds, in its order.
 #[derive(Debug, Clone)]
 enum Logged {
-    Event { time: i64, place: recount::Place, key: u8, rules: u8 },
+    Event { time: i64, place: recount::Place, key: u8, rules: u8, values: u8 },
     Clock(i64),
 }
 
@@ -85,6 +87,7 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
             place,
             key: happening.key,
             rules: happening.rules,
+            values: happening.values,
         };
         if let Some(later) = happening.again {
             placed.push((n + happening.delay + later, event.clone(), None));
@@ -114,9 +117,9 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
     log
 }
 
-/// Four rules: two thresholds (the second without `group_by` and with long-lived alerts), every event
-/// by key, and every event alone.
-const RULES: [(&str, &str); 4] = [
+/// Two thresholds (the second without `group_by` and with long-lived alerts), every event by key,
+/// every event alone, and distinct values.
+const RULES: [(&str, &str); 5] = [
     ("a", "group_by = ['user.name']\nlateness = '2s'\nthreshold = { count = 3, within = '10s' }"),
     (
         "b",
@@ -124,11 +127,21 @@ const RULES: [(&str, &str); 4] = [
     ),
     ("c", "group_by = ['user.name']\nalert = { keep_open = '40s', max_open = '90s' }"),
     ("d", "lateness = '5s'"),
+    (
+        "e",
+        "group_by = ['user.name']\nlateness = '3s'\ncardinality = { fields = ['source.ip'], count = 2, within = '8s' }",
+    ),
 ];
 
-fn settings() -> [Settings; 4] {
+/// The distinct values of an event.
+fn values(bits: u8) -> Vec<String> {
+    (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("10.0.0.{n}")).collect()
+}
+
+fn settings() -> [Settings; 5] {
     let base = Settings {
         threshold: None,
+        distinct: false,
         grouped: false,
         lateness: 0,
         keep_open: 0,
@@ -145,6 +158,14 @@ fn settings() -> [Settings; 4] {
         Settings { threshold: Some((2, 5_000)), keep_open: 12_000, max_open: 30_000, ..base },
         Settings { grouped: true, lateness: 10_000, keep_open: 40_000, max_open: 90_000, ..base },
         Settings { lateness: 5_000, keep_open: 300_000, ..base },
+        Settings {
+            threshold: Some((2, 8_000)),
+            distinct: true,
+            grouped: true,
+            lateness: 3_000,
+            keep_open: 8_000,
+            ..base
+        },
     ]
 }
 
@@ -201,7 +222,11 @@ impl Run {
                     self.apply(partition, &tick(*time));
                 }
             }
-            Logged::Event { time, place, key, rules } => {
+            Logged::Event { time, place, key, rules, values: bits } => {
+                let mut fields = Fields::default();
+                let addresses: Vec<_> =
+                    values(*bits).iter().map(|v| Scalar::from(v.as_str())).collect();
+                fields.push("source.ip".into(), addresses.into());
                 let mut by_partition: BTreeMap<u32, Vec<Signal>> = BTreeMap::new();
                 for (n, rule) in self.rules.iter().enumerate().filter(|(n, _)| rules >> n & 1 == 1)
                 {
@@ -213,7 +238,7 @@ impl Run {
                         version: rule.hash,
                         step: 0,
                         key,
-                        fields: Fields::default(),
+                        fields: fields.clone(),
                     });
                 }
                 for (partition, signals) in by_partition {
@@ -299,11 +324,12 @@ fn expected(log: &[Logged]) -> BTreeMap<String, (Recounted, String)> {
         for step in log {
             match step {
                 Logged::Clock(time) => steps.push(Step::Clock(*time)),
-                Logged::Event { time, place, key, rules } if rules >> n & 1 == 1 => {
+                Logged::Event { time, place, key, rules, values: bits } if rules >> n & 1 == 1 => {
                     let own = key_of(n, *key);
                     let name = format!("{:?}", own.shown());
                     keys.insert(name.clone(), own);
-                    steps.push(Step::Event { key: name, time: *time, place: place.clone() });
+                    let (time, place) = (*time, place.clone());
+                    steps.push(Step::Event { key: name, time, place, values: values(*bits) });
                 }
                 Logged::Event { .. } => {}
             }
@@ -453,7 +479,7 @@ fn without_a_detector_nothing_is_too_late_for_an_alert() {
     let mut run = Run::new(1, Limits::default());
     let event = |time, offset, rules| {
         let place = ("a".into(), 0, offset);
-        Logged::Event { time, place, key: 0, rules }
+        Logged::Event { time, place, key: 0, rules, values: 0 }
     };
     run.step(&event(0, 0, 0b1100));
     run.step(&Logged::Clock(10_000_000));
@@ -471,8 +497,13 @@ fn without_a_detector_nothing_is_too_late_for_an_alert() {
 #[test]
 fn what_is_late_repeated_or_unknown_is_told() {
     let mut run = Run::new(1, Limits::default());
-    let event =
-        |time, offset| Logged::Event { time, place: ("a".into(), 0, offset), key: 0, rules: 1 };
+    let event = |time, offset| Logged::Event {
+        time,
+        place: ("a".into(), 0, offset),
+        key: 0,
+        rules: 1,
+        values: 0,
+    };
     run.step(&event(100_000, 1));
     run.step(&event(100_000, 1));
     run.step(&Logged::Clock(112_000));

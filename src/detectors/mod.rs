@@ -2,13 +2,16 @@
 //!
 //! A detector is a family member: one new file, and two lines here (`mod x;` and its `SPEC`).
 
+pub mod cardinality;
+#[cfg(test)]
+mod cardinality_tests;
 pub mod threshold;
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::base::document::Table;
-use crate::base::{Diagnostics, Position, Timestamp};
+use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::{FieldName, Scalar};
 
 /// When a detector can say that its condition holds (the table in RULES §4).
@@ -36,7 +39,7 @@ pub struct DetectorSpec {
 }
 
 /// All detectors that a rule can name, in order of the reference.
-pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC];
+pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC, &cardinality::SPEC];
 
 /// One event that met a rule, as a detector sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,4 +109,61 @@ pub trait KeyState: fmt::Debug + Send {
 
     /// Appends a versioned encoding that [`Detector::restore`] reads.
     fn encode(&self, out: &mut Vec<u8>);
+}
+
+/// Reads a required count from 1 to `max`.
+fn bounded_count(
+    table: &mut Table<'_>,
+    key: &'static str,
+    max: usize,
+    found: &mut Diagnostics,
+) -> Option<usize> {
+    table.require(key, found);
+    let count = table.count(key, found)?;
+    let value = usize::try_from(count.value).ok().filter(|value| *value <= max);
+    if value.is_none() {
+        let message = format!("expected a count of at most {max}, found `{}`", count.value);
+        found.push(Diagnostic::error("out-of-range", count.span, message));
+    }
+    value
+}
+
+/// The most fields whose values together are one.
+pub const FIELDS_MAX: usize = 8;
+
+/// Reads a required list of fields whose values together are one: at least one, none twice, no
+/// patterns.
+fn field_list(
+    table: &mut Table<'_>,
+    key: &'static str,
+    found: &mut Diagnostics,
+) -> Option<Vec<FieldName>> {
+    table.require(key, found);
+    let span = table.item(key)?.span;
+    let texts = table.texts(key, found)?;
+    let mut fields = Vec::new();
+    let mut refuse = |span, message: String| {
+        found.push(Diagnostic::error("bad-field", span, message));
+    };
+    if texts.is_empty() {
+        refuse(span, "expected at least one field, found none".to_owned());
+        return None;
+    }
+    let all = texts.len();
+    for text in texts {
+        match FieldName::parse(&text.value) {
+            Err(message) => refuse(text.span, message),
+            Ok(field) if field.is_pattern() => {
+                refuse(text.span, "expected one field, found a pattern".to_owned());
+            }
+            Ok(field) if fields.contains(&field) => {
+                refuse(text.span, format!("the field `{field}` is named twice"));
+            }
+            Ok(_) if fields.len() >= FIELDS_MAX => {
+                refuse(text.span, format!("expected at most {FIELDS_MAX} fields"));
+            }
+            Ok(field) => fields.push(field),
+        }
+    }
+    (fields.len() == all).then_some(fields)
 }

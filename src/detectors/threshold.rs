@@ -4,15 +4,14 @@
 //! it and those before it in (time, position) make `count` within `within`. Which events fire does not
 //! depend on the order of arrival, as far back as the newest 4 × `count` events that are kept.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence};
+use super::{Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, bounded_count};
 use crate::base::document::Table;
-use crate::base::{Diagnostic, Diagnostics, Position, Timestamp, duration};
+use crate::base::{Diagnostics, Timestamp, duration};
 use crate::event::{FieldName, Scalar};
-use crate::state::codec::{self, Broken, Reader};
+use crate::state::codec::{Broken, Reader};
+use crate::state::timeline::{Placed, Timeline};
 
 /// The detector's entry in the family's table.
 pub const SPEC: DetectorSpec = DetectorSpec {
@@ -32,7 +31,7 @@ within = "10m"
 };
 
 /// The highest `count`: four times as many events are kept of a key.
-pub const COUNT_MAX: u64 = 100_000;
+pub const COUNT_MAX: usize = 100_000;
 
 /// So many times `count` events are kept of a key.
 const KEPT: usize = 4;
@@ -51,38 +50,16 @@ struct Threshold {
 #[derive(Debug)]
 struct Events {
     threshold: Threshold,
-    /// The newest ones, sorted by (time, position), without repeats; at most [`KEPT`] × `count`.
-    kept: VecDeque<Seen>,
-    /// The time of the newest event that is not kept: a window that reaches back to it is larger
-    /// than can be counted.
-    cut: Option<Timestamp>,
-}
-
-#[derive(Debug)]
-struct Seen {
-    time: Timestamp,
-    position: Position,
-    fired: bool,
+    /// The newest ones, at most [`KEPT`] × `count`, and whether each fired.
+    kept: Timeline<bool>,
 }
 
 fn parse(mut table: Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
-    table.require("count", found);
+    let count = bounded_count(&mut table, "count", COUNT_MAX, found);
     table.require("within", found);
-    let count = table.count("count", found);
     let within = table.duration("within", found);
     table.finish(found);
-    let (count, within) = (count?, within?);
-    match usize::try_from(count.value) {
-        Ok(value) if count.value <= COUNT_MAX => {
-            Some(Box::new(Threshold { count: value, within: within.value }))
-        }
-        _ => {
-            let message =
-                format!("expected a count of at most {COUNT_MAX}, found `{}`", count.value);
-            found.push(Diagnostic::error("out-of-range", count.span, message));
-            None
-        }
-    }
+    Some(Box::new(Threshold { count: count?, within: within?.value }))
 }
 
 impl Detector for Threshold {
@@ -107,7 +84,7 @@ impl Detector for Threshold {
     }
 
     fn fresh(&self) -> Box<dyn KeyState> {
-        Box::new(Events { threshold: *self, kept: VecDeque::new(), cut: None })
+        Box::new(Events { threshold: *self, kept: Timeline::default() })
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
@@ -120,20 +97,13 @@ impl Detector for Threshold {
 
 impl KeyState for Events {
     fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
-        let (time, position) = (occurrence.time, &occurrence.position);
-        let at = self.kept.partition_point(|seen| (seen.time, &seen.position) < (time, position));
-        if self.kept.get(at).is_some_and(|seen| (seen.time, &seen.position) == (time, position)) {
-            return;
-        }
         let full = self.threshold.keeps();
-        if at == 0 && self.kept.len() >= full {
-            self.cut = self.cut.max(Some(time));
-            return;
-        }
-        self.kept.insert(at, Seen { time, position: position.clone(), fired: false });
-        self.judge_from(at, firings);
-        if self.kept.len() > full {
-            self.cut = self.cut.max(self.kept.pop_front().map(|oldest| oldest.time));
+        let (time, position) = (occurrence.time, &occurrence.position);
+        if let Placed::At(at) = self.kept.insert(time, position, false, full) {
+            self.judge_from(at, firings);
+            if self.kept.len() > full {
+                self.kept.cut_oldest();
+            }
         }
     }
 
@@ -145,36 +115,13 @@ impl KeyState for Events {
         // An event counts while it is no older than the clock less `within`, and its window reaches
         // back by `within` once more.
         let within = self.threshold.within;
-        let newest = self.kept.back().map_or(Timestamp::MIN, |newest| newest.time);
+        let newest = self.kept.newest().unwrap_or(Timestamp::MIN);
         newest + within + within + Duration::from_millis(1)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
-        let mut topics: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-        let mut in_order = Vec::new();
-        for seen in &self.kept {
-            topics.entry(&seen.position.topic).or_insert_with(|| {
-                in_order.push(&seen.position.topic);
-                in_order.len() - 1
-            });
-        }
-        codec::put_len(out, in_order.len());
-        for topic in in_order {
-            codec::put_text(out, topic);
-        }
-        codec::put_len(out, self.kept.len());
-        for seen in &self.kept {
-            codec::put_time(out, seen.time);
-            codec::put_len(out, topics.get(&seen.position.topic).copied().unwrap_or_default());
-            codec::put_i64(out, seen.position.partition.into());
-            codec::put_i64(out, seen.position.offset);
-            out.push(u8::from(seen.fired));
-        }
-        out.push(u8::from(self.cut.is_some()));
-        if let Some(cut) = self.cut {
-            codec::put_time(out, cut);
-        }
+        self.kept.encode(out, |out, fired| out.push(u8::from(*fired)));
     }
 }
 
@@ -185,17 +132,17 @@ impl Events {
         let Some(added) = self.kept.get(from).map(|seen| seen.time) else { return };
         let mut at = from;
         while let Some(last) = self.kept.get(at) {
-            let (time, fired) = (last.time, last.fired);
+            let (time, fired) = (last.time, last.note);
             if time.since(added) > within {
                 break;
             }
-            let start = self.kept.partition_point(|seen| time.since(seen.time) > within);
+            let start = self.kept.start(time, within);
             let held = at + 1 - start;
             if !fired && held >= count {
                 let first = self.kept.get(start).map_or(time, |seen| seen.time);
-                let approximate = self.cut.is_some_and(|cut| time.since(cut) <= within);
+                let approximate = self.kept.is_cut(time, within);
                 if let Some(last) = self.kept.get_mut(at) {
-                    last.fired = true;
+                    last.note = true;
                     firings.push(Firing {
                         time,
                         position: Some(last.position.clone()),
@@ -215,33 +162,16 @@ impl Events {
         if bytes.byte()? != FORMAT {
             return Err(Broken("a threshold's memory of version 1"));
         }
-        let mut topics: Vec<Arc<str>> = Vec::new();
-        for _ in 0..bytes.count()? {
-            topics.push(bytes.text()?.into());
-        }
-        let mut kept: VecDeque<Seen> = VecDeque::new();
-        for _ in 0..bytes.count()? {
-            let time = bytes.time()?;
-            let topic = usize::try_from(bytes.u64()?).ok().and_then(|topic| topics.get(topic));
-            let topic = topic.ok_or(Broken("a topic of the list"))?.clone();
-            let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
-            let position = Position { topic, partition, offset: bytes.i64()? };
-            let fired = bytes.byte()? != 0;
-            let sorted = kept.back().is_none_or(|l| (l.time, &l.position) < (time, &position));
-            if !sorted || kept.len() >= threshold.keeps() {
-                return Err(Broken("the newest events, sorted"));
-            }
-            kept.push_back(Seen { time, position, fired });
-        }
-        let cut = if bytes.byte()? != 0 { Some(bytes.time()?) } else { None };
+        let kept = Timeline::decode(&mut bytes, threshold.keeps(), |b| Ok(b.byte()? != 0))?;
         bytes.end()?;
-        Ok(Self { threshold, kept, cut })
+        Ok(Self { threshold, kept })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Position;
     use crate::base::document::Document;
     use proptest::prelude::*;
 

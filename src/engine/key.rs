@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::Scalar;
-use crate::query::fold;
 use crate::state::codec::{self, Broken, Reader};
-
-/// The longest canonical text of one part; a longer one is cut and told apart by its hash.
-pub const KEY_TEXT_BYTES: usize = 512;
+use crate::state::{CANONICAL_BYTES, canonical};
 
 /// Whom a signal is about. Keys are equal when their canonical bytes are.
 #[derive(Debug, Clone)]
@@ -79,29 +76,11 @@ pub fn partition_of(rule: &str, key: &[u8], partitions: u32) -> u32 {
     u32::try_from(xxh3_64(&bytes) % u64::from(partitions.max(1))).unwrap_or_default()
 }
 
-/// The text by which a value of this field is compared as a key or counted as distinct: numbers in
-/// their shortest form, names and addresses of people without case.
-pub fn canonical(field: &str, value: &Scalar) -> String {
-    let text = value.to_string();
-    let text = if is_folded(field) { fold::text(&text).into_owned() } else { text };
-    match text.get(..KEY_TEXT_BYTES.min(text.floor_char_boundary(KEY_TEXT_BYTES))) {
-        Some(start) if start.len() < text.len() => {
-            format!("{start}#{:032x}", xxh3_128(text.as_bytes()))
-        }
-        _ => text,
-    }
-}
-
-/// `Eve@x` and `eve@x` are one person; everything else is exact.
-fn is_folded(field: &str) -> bool {
-    matches!(field, "user.name" | "user.email" | "user.target.name" | "user.target.email")
-}
-
 /// What people are shown of a value that is too long for a key.
 fn shortened(value: &Scalar) -> Scalar {
     match value {
-        Scalar::Text(text) if text.len() > KEY_TEXT_BYTES => {
-            let start = text.get(..text.floor_char_boundary(KEY_TEXT_BYTES)).unwrap_or_default();
+        Scalar::Text(text) if text.len() > CANONICAL_BYTES => {
+            let start = text.get(..text.floor_char_boundary(CANONICAL_BYTES)).unwrap_or_default();
             Scalar::Text(format!("{start}…").into())
         }
         value => value.clone(),
@@ -145,13 +124,11 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_and_stays_itself() {
-        let long = |last: char| format!("{}{last}", "é".repeat(KEY_TEXT_BYTES));
+        let long = |last: char| format!("{}{last}", "é".repeat(CANONICAL_BYTES));
         let (one, other) = (key("a", (&*long('1')).into()), key("a", (&*long('2')).into()));
         assert_ne!(one, other);
-        assert!(one.bytes().len() < KEY_TEXT_BYTES + 40);
+        assert!(one.bytes().len() < CANONICAL_BYTES + 40);
         assert!(one.shown()[0].as_text().unwrap().ends_with('…'));
-        let fits = "x".repeat(KEY_TEXT_BYTES);
-        assert_eq!(canonical("a", &(&*fits).into()), fits);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::base::{Diagnostic, Timestamp};
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
+use crate::state::canonical;
 
-use super::key::{Key, canonical, partition_of};
+use super::key::{Key, partition_of};
 use super::signal::{Fields, Signal, Signals};
 
 /// Fields that every signal carries when the event has them: what samples show, whatever the rule.

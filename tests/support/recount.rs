@@ -1,16 +1,18 @@
 //! What the alerts of one rule must be, by brute force: the oracle that Hark is held against.
 //!
-//! Written from the rules' semantics alone (windows §3, threshold §4, alerts §5) and sharing no
+//! Written from the rules' semantics alone (windows §3, threshold and cardinality §4, alerts §5) and sharing no
 //! code with the engine: it keeps every event, looks at all of them again for each new one, and is
 //! slow. It takes the signals and clock ticks of one rule in the order of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the oracle needs to know of a rule; times in milliseconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// `count` and `within`; `None` = every matching event fires.
     pub(crate) threshold: Option<(usize, i64)>,
+    /// Whether distinct values are counted instead of events.
+    pub(crate) distinct: bool,
     /// Whether there is a `group_by`.
     pub(crate) grouped: bool,
     pub(crate) lateness: i64,
@@ -25,7 +27,7 @@ pub(crate) type Place = (String, i32, i64);
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// The rule's query met an event of this key.
-    Event { key: String, time: i64, place: Place },
+    Event { key: String, time: i64, place: Place, values: Vec<String> },
     /// The stream's clock now stands here.
     Clock(i64),
 }
@@ -59,7 +61,7 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
                     state.announce(settings, key, clock - settings.lateness, &mut over);
                 }
             }
-            Step::Event { key, time, place } => {
+            Step::Event { key, time, place, values } => {
                 let now = clock - settings.lateness;
                 if settings.threshold.is_some_and(|(_, within)| *time < now - within) {
                     continue;
@@ -70,6 +72,7 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
                     continue;
                 }
                 state.all.push(event.clone());
+                state.values.insert(event.clone(), values.clone());
                 if settings.threshold.is_none() && !settings.grouped {
                     over.push(at_once(key, event));
                 } else {
@@ -105,6 +108,8 @@ fn at_once(key: &str, (time, place): (i64, Place)) -> Recounted {
 struct Key {
     /// Every event that was not late, once.
     all: Vec<(i64, Place)>,
+    /// The values of each.
+    values: BTreeMap<(i64, Place), Vec<String>>,
     /// What the detector still knows, and which of it fired.
     kept: Vec<(i64, Place)>,
     fired: Vec<(i64, Place)>,
@@ -174,8 +179,14 @@ impl Key {
         for last in &self.kept {
             let window: Vec<_> =
                 self.kept.iter().filter(|e| *e <= last && last.0 - e.0 <= within).collect();
-            if window.len() >= count && !self.fired.contains(last) {
-                found.push(Fired { event: last.clone(), first: window[0].0, value: window.len() });
+            let value = if settings.distinct {
+                let values = window.iter().flat_map(|event| &self.values[*event]);
+                values.collect::<BTreeSet<_>>().len()
+            } else {
+                window.len()
+            };
+            if value >= count && !self.fired.contains(last) {
+                found.push(Fired { event: last.clone(), first: window[0].0, value });
             }
         }
         self.fired.extend(found.iter().map(|fired| fired.event.clone()));

@@ -15,6 +15,7 @@ use super::receiver::Receiver;
 use super::shipped;
 use super::traffic::Product;
 use crate::base::Timestamp;
+use crate::detectors::DETECTORS;
 
 /// How long an alert of a rule without detector stays open without a new event; by default 5 min.
 const KEEP_OPEN: &str = "20s";
@@ -195,7 +196,10 @@ listen = "127.0.0.1:0"
 /// alert open for as long as it counts, and what has no key resolves at once.
 fn impatient(rule: &str) -> String {
     let has = |wanted: &str| rule.lines().any(|line| line.starts_with(wanted));
-    if has("[threshold]") || has("threshold ") || !has("group_by") {
+    let counts = DETECTORS
+        .iter()
+        .any(|spec| has(&format!("[{}]", spec.table)) || has(&format!("{} ", spec.table)));
+    if counts || !has("group_by") {
         return rule.to_owned();
     }
     let short = |instead_of: &str| {
