@@ -40,6 +40,8 @@ pub(super) struct Program {
     kafka: KafkaFields,
     /// `@timestamp`, whose values are first the record's, then the event's time.
     timestamp: FieldId,
+    /// Whether anything reads the latter from there.
+    tells_time: bool,
     /// `event.id`, `event.kind`, `event.dataset`, as far as they are read.
     id: Option<FieldId>,
     kind: Option<FieldId>,
@@ -86,39 +88,33 @@ impl Program {
     /// Compiles; unknown lists, schedules and tables are reported.
     pub(super) fn new(mapping: &Mapping, with: With<'_>, found: &mut Diagnostics) -> Self {
         let mut layout = with.layout.clone();
-        // Queries first: what they read has to be computed.
-        let cases: Vec<_> = mapping
-            .cases
-            .iter()
-            .map(|case| compile(&case.when, &mut layout, with.sets, found))
-            .collect();
-        let classes: Vec<_> = mapping
-            .classes
-            .iter()
-            .map(|class| compile(&class.when, &mut layout, with.sets, found))
-            .collect();
-        let timestamp = layout.field(&FieldName::from_keys(["@timestamp"]));
+        // From the last step back to the first: what a step reads, an earlier one has to compute, and
+        // a step that sets nothing that anybody reads is left out, with all that it would read.
+        let mut classes = Vec::new();
+        for class in mapping.classes.iter().rev() {
+            let set = class.set.iter().filter_map(|(name, values)| {
+                Some((read_slot(name, &mut layout)?, values.iter().cloned().collect()))
+            });
+            let set: Vec<(FieldId, Values)> = set.collect();
+            let when = compile(&class.when, &mut layout, with.sets, !set.is_empty(), found);
+            classes.extend(when.map(|when| (when, set)));
+        }
+        classes.reverse();
+        let timestamp = FieldName::from_keys(["@timestamp"]);
+        let tells_time = read_slot(&timestamp, &mut layout).is_some();
+        let timestamp = layout.field(&timestamp);
         let lookups = lookups(mapping, &mut layout, with.tables, found);
-
-        let mut assign = |fields: &[(FieldName, Source)]| -> Vec<Assign> {
-            fields.iter().filter_map(|(name, source)| assign(name, source, &mut layout)).collect()
+        let assigns = |fields: &[(FieldName, Source)], layout: &mut Layout| -> Vec<Assign> {
+            fields.iter().filter_map(|(name, source)| assign(name, source, layout)).collect()
         };
-        let mut fields = assign(&mapping.fields);
-        let cases = cases
-            .into_iter()
-            .zip(&mapping.cases)
-            .filter_map(|(matcher, case)| Some((matcher?, assign(&case.fields))))
-            .collect();
-        let classes = classes
-            .into_iter()
-            .zip(&mapping.classes)
-            .filter_map(|(matcher, class)| {
-                let set = class.set.iter().filter_map(|(name, values)| {
-                    Some((read_slot(name, &mut layout)?, values.iter().cloned().collect()))
-                });
-                Some((matcher?, set.collect()))
-            })
-            .collect();
+        let mut cases = Vec::new();
+        for case in mapping.cases.iter().rev() {
+            let fields = assigns(&case.fields, &mut layout);
+            let when = compile(&case.when, &mut layout, with.sets, !fields.is_empty(), found);
+            cases.extend(when.map(|when| (when, fields)));
+        }
+        cases.reverse();
+        let mut fields = assigns(&mapping.fields, &mut layout);
         let mut of_record = Vec::new();
         if mapping.common {
             fields.extend(as_they_are(&fields, &mut layout));
@@ -138,6 +134,7 @@ impl Program {
             classes,
             kafka: KafkaFields::new(&layout),
             timestamp,
+            tells_time,
             id,
             kind,
             dataset,
@@ -273,24 +270,31 @@ impl Program {
             event.time = earlier;
             event.clamped = true;
         }
-        let text = event.time.to_string();
-        replace(event, self.timestamp, SmallVec::from_buf([text.as_str().into()]));
+        if self.tells_time {
+            let text = event.time.to_string();
+            replace(event, self.timestamp, SmallVec::from_buf([text.as_str().into()]));
+        }
         Ok(())
     }
 }
 
+/// A step's condition; `None` when it has mistakes, which are reported, or is not `needed`.
 fn compile(
     condition: &Condition,
     layout: &mut Layout,
     sets: &Sets,
+    needed: bool,
     found: &mut Diagnostics,
 ) -> Option<Matcher> {
     let place = |mistake: Diagnostic| mistake.moved(|span| condition.text.locate(span));
-    condition
-        .query
-        .compile(layout, sets)
-        .map_err(|mistakes| found.extend(mistakes.into_iter().map(place)))
-        .ok()
+    let layout = if needed { layout } else { &mut Layout::new() };
+    match condition.query.compile(layout, sets) {
+        Ok(matcher) => needed.then_some(matcher),
+        Err(mistakes) => {
+            found.extend(mistakes.into_iter().map(place));
+            None
+        }
+    }
 }
 
 /// The slot of a field if anything reads it, be it through a pattern.
