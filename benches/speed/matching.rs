@@ -52,7 +52,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         group.bench_function("identify", |bench| {
             bench.iter(|| {
                 for payload in &records {
-                    identify.forwarded(&record(&topic, payload), &mut |forwarded| {
+                    identify.forwarded(&record(&topic, payload), &shared, &mut |forwarded| {
                         black_box(forwarded);
                         Pushed::Added
                     });

@@ -141,14 +141,11 @@ impl Fields {
 impl Record {
     /// The record's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = Vec::new();
         match self {
-            Self::Signals(signals) => {
-                out.push(KIND_SIGNALS);
-                signals.encode(&mut out);
-            }
+            Self::Signals(signals) => signals.write(&mut out),
             Self::Tick(tick) => {
-                out.push(KIND_TICK);
+                out.extend([VERSION, KIND_TICK]);
                 tick.encode(&mut out);
             }
         }
@@ -172,7 +169,9 @@ impl Record {
 }
 
 impl Signals {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the bytes of the record that they are.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend([VERSION, KIND_SIGNALS]);
         codec::put_position(out, &self.position);
         codec::put_time(out, self.time);
         out.push(if self.clamped { FLAG_CLAMPED } else { 0 });

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::base::{Diagnostic, Diagnostics, Timestamp};
 use crate::event::decode::{Decoder, Limits};
 use crate::event::{Event, FieldName, Layout};
@@ -75,8 +77,9 @@ impl Selector {
         name: impl Fn(usize) -> String,
     ) -> Result<usize, Unusable> {
         let topic = &*record.position.topic;
-        let mut named = self.topics.get(topic).cloned().unwrap_or_default();
-        named.extend(self.patterns.iter().filter(|(p, _)| p.matches(topic)).map(|(_, n)| *n));
+        let exactly = self.topics.get(topic).into_iter().flatten().copied();
+        let by_pattern = self.patterns.iter().filter(|(p, _)| p.matches(topic)).map(|(_, n)| *n);
+        let named: SmallVec<[usize; 4]> = exactly.chain(by_pattern).collect();
         if let [one] = named.as_slice() {
             return Ok(*one);
         }

@@ -45,6 +45,8 @@ pub struct Match {
     /// Topic names seen, shared by all positions.
     topics: BTreeMap<String, Arc<str>>,
     matched: Matched,
+    /// The last record of signals; its memory is used again for the next.
+    payload: Vec<u8>,
 }
 
 impl Match {
@@ -55,6 +57,7 @@ impl Match {
             ticker: Ticker::new(),
             topics: BTreeMap::new(),
             matched: Matched::default(),
+            payload: Vec::new(),
         }
     }
 
@@ -85,6 +88,7 @@ impl Match {
         &self,
         raw: &RawRecord<'_>,
         now: Timestamp,
+        payload: &mut Vec<u8>,
         out: &mut dyn Output,
     ) -> Result<(), Error> {
         let metrics = &self.settings.metrics;
@@ -100,8 +104,9 @@ impl Match {
             self.dead_letter("rule_panicked", &detail, raw, now, out)?;
         }
         for (partition, signals) in &self.matched.records {
-            let payload = engine::Record::Signals(signals.clone()).encode();
-            match self.send_to(*partition, &payload, out) {
+            payload.clear();
+            signals.write(payload);
+            match self.send_to(*partition, payload, out) {
                 Err(Error::TooLarge { bytes, max, .. }) => {
                     let detail =
                         format!("the signals of this event have {bytes} bytes, more than {max}");
@@ -144,8 +149,7 @@ impl Task for Match {
 
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let now = self.settings.clock.now();
-        let mut raw = RawRecord::from(record);
-        raw.position.topic = self.topic(record.topic);
+        let raw = super::raw(record, &self.topic(record.topic));
         let event = match self.settings.mappings.event(&raw, now) {
             Ok(event) => event,
             Err(Unusable { reason, detail }) => {
@@ -160,7 +164,10 @@ impl Task for Match {
         let source = Source::new(raw.position.topic.clone(), raw.position.partition);
         self.ticker.observe(&source, event.time);
         self.settings.program.signals(&event, self.settings.partitions, &mut self.matched);
-        self.send_signals(&raw, now, out)
+        let mut payload = std::mem::take(&mut self.payload);
+        let sent = self.send_signals(&raw, now, &mut payload, out);
+        self.payload = payload;
+        sent
     }
 
     fn pulse(&mut self, sources: &Sources, out: &mut dyn Output) -> Result<(), Error> {

@@ -12,17 +12,20 @@ pub mod notify;
 mod tests;
 pub mod versions;
 
+use std::sync::Arc;
+
+use crate::base::Position;
 use crate::kafka::Record;
 use crate::mapping::RawRecord;
 
-impl<'r> From<&Record<'r>> for RawRecord<'r> {
-    fn from(record: &Record<'r>) -> Self {
-        Self {
-            position: record.position(),
-            timestamp: record.timestamp,
-            key: record.key,
-            headers: record.headers.iter().collect(),
-            payload: record.payload.unwrap_or_default(),
-        }
+/// A record as mappings take it; `topic` is its topic, shared, so that nothing is copied.
+fn raw<'r>(record: &Record<'r>, topic: &Arc<str>) -> RawRecord<'r> {
+    debug_assert_eq!(**topic, *record.topic);
+    RawRecord {
+        position: Position::new(Arc::clone(topic), record.partition, record.offset),
+        timestamp: record.timestamp,
+        key: record.key,
+        headers: record.headers.iter().collect(),
+        payload: record.payload.unwrap_or_default(),
     }
 }

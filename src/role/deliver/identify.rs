@@ -1,14 +1,16 @@
 //! What a sink is told about a record beside its bytes: its id, its time, where it comes from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::base::{Clock, Severity, Timestamp};
 use crate::delivery::{Forwarded, ForwardedKind, Pushed};
-use crate::event::{FieldId, FieldName, Layout};
+use crate::event::{FieldId, FieldName, Layout, Scalar};
 use crate::kafka::Record;
-use crate::mapping::{Mappings, RawRecord};
+use crate::mapping::Mappings;
+use crate::role;
 
 /// Reads just enough of a record to forward it.
 pub struct Identify {
@@ -49,27 +51,36 @@ impl Identify {
         Self { mappings, event_id, alerts, clock }
     }
 
-    /// Hands the record, identified, to `take`.
+    /// Hands the record, identified, to `take`; `topic` is its topic, shared.
     ///
     /// A record that no mapping understands is forwarded all the same, under its position and its
     /// Kafka timestamp: the SIEM gets everything.
     pub fn forwarded(
         &self,
         record: &Record<'_>,
+        topic: &Arc<str>,
         take: &mut dyn FnMut(&Forwarded<'_>) -> Pushed,
     ) -> Pushed {
         if record.topic == self.alerts {
             self.alert(record, take)
         } else {
-            self.event(record, take)
+            self.event(record, topic, take)
         }
     }
 
-    fn event(&self, record: &Record<'_>, take: &mut dyn FnMut(&Forwarded<'_>) -> Pushed) -> Pushed {
-        let raw = RawRecord::from(record);
+    fn event(
+        &self,
+        record: &Record<'_>,
+        topic: &Arc<str>,
+        take: &mut dyn FnMut(&Forwarded<'_>) -> Pushed,
+    ) -> Pushed {
+        let raw = role::raw(record, topic);
         let event = self.mappings.event(&raw, self.clock.now()).ok();
-        let mapped = event.as_ref().and_then(|event| event.first(self.event_id));
-        let id = mapped.map_or_else(|| record.position().to_string(), ToString::to_string);
+        let id = match event.as_ref().and_then(|event| event.first(self.event_id)) {
+            Some(Scalar::Text(id)) => Cow::Borrowed(&**id),
+            Some(other) => other.to_string().into(),
+            None => raw.position.to_string().into(),
+        };
         take(&Forwarded {
             id: &id,
             kind: ForwardedKind::Event,

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::Identify;
 use crate::base::{Clock as _, clock};
 use crate::delivery::{
-    Batch, BatchLimits, Destination, Notification, Notifier, Pushed, Sink, Stop, Verdict,
+    Batch, BatchLimits, Destination, Forwarded, Notification, Notifier, Pushed, Sink, Stop, Verdict,
 };
 use crate::kafka::{Record, TopicPartition};
 
@@ -111,14 +111,15 @@ impl SinkLane {
 impl Lane for SinkLane {
     fn accept(&mut self, record: &Record<'_>, slot: Slot, epoch: u64) -> Option<Finished> {
         let now = clock::System.now();
+        let topic = &slot.partition.topic;
         let (sink, open) = (Arc::clone(&self.sink), &mut self.open);
-        let mut pushed =
-            self.identify.forwarded(record, &mut |forwarded| open.push(&*sink, forwarded, now));
+        let mut push = |forwarded: &Forwarded<'_>| open.push(&*sink, forwarded, now);
+        let mut pushed = self.identify.forwarded(record, topic, &mut push);
         if pushed == Pushed::Full {
             self.close();
             let open = &mut self.open;
-            pushed =
-                self.identify.forwarded(record, &mut |forwarded| open.push(&*sink, forwarded, now));
+            let mut push = |forwarded: &Forwarded<'_>| open.push(&*sink, forwarded, now);
+            pushed = self.identify.forwarded(record, topic, &mut push);
         }
         match pushed {
             Pushed::Added => {

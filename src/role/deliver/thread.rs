@@ -58,6 +58,8 @@ pub(super) struct Thread {
     epoch: u64,
     prefixes: BTreeMap<TopicPartition, Prefix>,
     committed: BTreeMap<TopicPartition, i64>,
+    /// Where the last record stood, which is mostly where the next one stands: its name is shared.
+    last: Option<TopicPartition>,
     /// Refused records on their way to the dead letters.
     letters: Vec<(Slot, String)>,
     /// A rebalance that was reported and has yet to be answered.
@@ -100,6 +102,7 @@ impl Thread {
             epoch: 0,
             prefixes: BTreeMap::new(),
             committed: BTreeMap::new(),
+            last: None,
             letters: Vec::new(),
             unanswered: None,
             joined: false,
@@ -200,7 +203,7 @@ impl Thread {
         match self.consumer.poll(wait)? {
             Polled::Record(message) => {
                 let record = message.record();
-                let partition = TopicPartition::new(record.topic, record.partition);
+                let partition = same_or_new(&mut self.last, record.topic, record.partition);
                 let slot = Slot {
                     partition: partition.clone(),
                     offset: record.offset,
@@ -483,6 +486,14 @@ impl Thread {
             None if self.joined => State::Ready(self.consumer.positions().len()),
             None => State::Waiting("not yet assigned".to_owned()),
         });
+    }
+}
+
+/// The partition that was met last, if it is the same again.
+fn same_or_new(last: &mut Option<TopicPartition>, topic: &str, partition: i32) -> TopicPartition {
+    match last {
+        Some(last) if *last.topic == *topic && last.partition == partition => last.clone(),
+        _ => last.insert(TopicPartition::new(topic, partition)).clone(),
     }
 }
 
