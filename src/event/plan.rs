@@ -8,6 +8,8 @@ use super::layout::{FieldId, Layout, Wanted};
 #[derive(Debug)]
 pub(super) struct Plan {
     nodes: Vec<Node>,
+    /// Whether something is wanted of everything below some path.
+    pub(super) has_below: bool,
 }
 
 /// The number of a node.
@@ -53,7 +55,7 @@ impl Plan {
     /// The plan that fills the slots of a layout. `json` are paths (with their `raw`) where a JSON
     /// document may stand as a string.
     pub(super) fn new(layout: &Layout, json: &[FieldName]) -> Self {
-        let mut plan = Self { nodes: vec![Node::default()] };
+        let mut plan = Self { nodes: vec![Node::default()], has_below: false };
         for (field, wanted) in layout.iter() {
             match wanted {
                 Wanted::Values(name) if name.is_pattern() => plan.want_pattern(name, field),
@@ -92,6 +94,7 @@ impl Plan {
             }
         }
         plan.spread(0);
+        plan.has_below = plan.nodes.iter().any(|node| !node.own.below.is_empty());
         plan
     }
 
@@ -112,6 +115,19 @@ impl Plan {
     pub(super) fn index(&self, node: NodeId, index: usize) -> Option<NodeId> {
         let indexes = &self.nodes.get(node as usize)?.indexes;
         indexes.iter().find(|(own, _)| *own as usize == index).map(|(_, node)| *node)
+    }
+
+    /// The dotted path of a node, from `raw`; indexes are left out.
+    pub(super) fn path(&self, node: NodeId) -> String {
+        for (parent, own) in (0..).zip(&self.nodes) {
+            if let Some((key, _)) = own.keys.iter().find(|(_, child)| *child == node) {
+                return format!("{}.{key}", self.path(parent));
+            }
+            if own.indexes.iter().any(|(_, child)| *child == node) {
+                return self.path(parent);
+            }
+        }
+        "raw".to_owned()
     }
 
     /// How many nodes.

@@ -27,9 +27,10 @@ pub(super) fn walk(
         depth,
         named: vec![0; plan.len()],
         renamed: Vec::new(),
-        element: 1,
-        elements: 1,
+        element: RECORD,
+        elements: RECORD,
         path: String::from("raw"),
+        tracks: plan.has_below,
         below: Vec::new(),
         place: Vec::new(),
         places: HashSet::new(),
@@ -46,6 +47,9 @@ pub(super) fn walk(
     }
 }
 
+/// The number that stands for the record as a whole where array elements have theirs.
+const RECORD: u64 = 1;
+
 /// Where the walk stands, and what it has seen.
 struct Walk<'p, 'e> {
     plan: &'p Plan,
@@ -56,11 +60,14 @@ struct Walk<'p, 'e> {
     named: Vec<u64>,
     /// What to put back into `named` when the present element ends.
     renamed: Vec<(NodeId, u64)>,
-    /// The innermost array element that the walk is in; 1 is the record itself.
+    /// The innermost array element that the walk is in, or [`RECORD`].
     element: u64,
     /// How many there have been.
     elements: u64,
-    /// The dotted path, `raw.a.b`, kept only where something is wanted of everything below.
+    /// Whether something is wanted of everything below some path: only then is anybody interested
+    /// in where exactly the walk stands.
+    tracks: bool,
+    /// The dotted path, `raw.a.b`, kept only if the walk `tracks`.
     path: String,
     /// The wishes that concern everything from here on down, with the place in `path` they count from.
     below: Vec<(usize, &'p Below)>,
@@ -109,34 +116,45 @@ impl<'p> Walk<'p, '_> {
     /// there or below.
     fn step<E: Error>(&mut self, from: Option<NodeId>, key: &str) -> Result<Option<NodeId>, E> {
         let mut node = from;
-        let mut steps = key.split('.').peekable();
-        while let Some(step) = steps.next() {
-            node = node.and_then(|node| self.plan.key(node, step));
-            // Without patterns the path is needed by nobody.
-            if node.is_some() || !self.below.is_empty() {
-                self.path.push('.');
-                self.path.push_str(step);
-                // No UTF-8 text holds this byte, so no two lists of steps run together.
-                self.place.push(0xff);
-                self.place.extend_from_slice(step.as_bytes());
-            }
-            if steps.peek().is_some() {
-                // `{"a.b": 1}` says that there is an `a`, too.
-                self.present(node);
-                self.enter(node);
+        if !self.tracks && !key.as_bytes().contains(&b'.') {
+            node = node.and_then(|node| self.plan.key(node, key));
+        } else {
+            let mut steps = key.split('.').peekable();
+            while let Some(step) = steps.next() {
+                node = node.and_then(|node| self.plan.key(node, step));
+                // Without patterns the path is needed by nobody.
+                if self.tracks && (node.is_some() || !self.below.is_empty()) {
+                    self.path.push('.');
+                    self.path.push_str(step);
+                    // No UTF-8 text holds this byte, so no two lists of steps run together.
+                    self.place.push(0xff);
+                    self.place.extend_from_slice(step.as_bytes());
+                }
+                if steps.peek().is_some() {
+                    // `{"a.b": 1}` says that there is an `a`, too.
+                    self.present(node);
+                    self.enter(node);
+                }
             }
         }
         let again = match node.and_then(|node| self.named.get_mut(node as usize).zip(Some(node))) {
             Some((element, _)) if *element == self.element => true,
             Some((element, node)) => {
-                self.renamed.push((node, *element));
+                // What the record itself names stays named to its end.
+                if self.element != RECORD {
+                    self.renamed.push((node, *element));
+                }
                 *element = self.element;
                 false
             }
             None => false,
         };
         if again || (!self.below.is_empty() && !self.places.insert(self.place.as_slice().into())) {
-            let path = self.path.chars().take(200).collect();
+            let path = match node {
+                Some(node) if !self.tracks => self.plan.path(node),
+                _ => self.path.clone(),
+            };
+            let path = path.chars().take(200).collect();
             return Err(self.refuse(Malformed::DuplicateKey(path)));
         }
         Ok(node)
@@ -334,8 +352,10 @@ impl<'de> Visitor<'de> for Here<'_, '_, '_> {
         for index in 0_usize.. {
             walk.elements += 1;
             walk.element = walk.elements;
-            walk.place.push(0xfe);
-            walk.place.extend_from_slice(&index.to_le_bytes());
+            if walk.tracks {
+                walk.place.push(0xfe);
+                walk.place.extend_from_slice(&index.to_le_bytes());
+            }
             // `[n]` picks from the array that stands at its path, not from arrays inside of that.
             let picked = node.filter(|_| fresh).and_then(|node| walk.plan.index(node, index));
             let seed = match picked {
