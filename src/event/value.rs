@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::base::Timestamp;
 
@@ -12,8 +13,9 @@ pub enum Scalar {
     Bool(bool),
     /// A number of the record.
     Number(Number),
-    /// A text of the record, escapes decoded.
-    Text(Box<str>),
+    /// A text of the record, escapes decoded; shared, for it goes from the record to the common
+    /// fields and on with every signal.
+    Text(Arc<str>),
 }
 
 /// A JSON number, exact for 64-bit integers.
