@@ -1,5 +1,6 @@
 //! A compiled query at work: looks at one event, computes nothing that could be computed before.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -285,9 +286,19 @@ impl TextTest {
     fn is_text(&self, text: &str) -> bool {
         match self.case {
             Case::Exact => self.text.as_ref() == text,
-            Case::Ignored if self.ascii && text.is_ascii() => self.text.eq_ignore_ascii_case(text),
-            Case::Ignored => self.text.chars().eq(text.chars().map(fold::char)),
+            // An ASCII text has as many characters as bytes, and no text has more: of the longer
+            // ones only those with other characters (the Kelvin sign is a `k`, too) can be equal.
+            Case::Ignored if self.ascii => match text.len().cmp(&self.text.len()) {
+                Ordering::Less => false,
+                Ordering::Equal => self.text.eq_ignore_ascii_case(text),
+                Ordering::Greater => !text.is_ascii() && self.is_folded(text),
+            },
+            Case::Ignored => self.is_folded(text),
         }
+    }
+
+    fn is_folded(&self, text: &str) -> bool {
+        self.text.chars().eq(text.chars().map(fold::char))
     }
 }
 
@@ -395,7 +406,7 @@ impl<'v> ValueRef<'v> {
 }
 
 /// Whether both bounds hold, given how the value compares to a limit.
-fn meets(bounds: &Bounds, order: impl Fn(Limit) -> Option<std::cmp::Ordering>) -> bool {
+fn meets(bounds: &Bounds, order: impl Fn(Limit) -> Option<Ordering>) -> bool {
     let lower = bounds.lower.is_none_or(|bound| {
         order(bound.at).is_some_and(|order| order.is_gt() || (bound.inclusive && order.is_eq()))
     });
