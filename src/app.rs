@@ -195,6 +195,8 @@ pub struct Daemon {
 
 #[derive(Default)]
 struct Parts {
+    /// Why there are none; `None` when all have been started.
+    absent: Option<&'static str>,
     workers: Vec<(Role, Worker)>,
     deliverers: Vec<Deliverer>,
 }
@@ -219,19 +221,35 @@ impl Status for Readiness {
             let (ready, reason) = deliverer.status();
             part(Role::Deliver, deliverer.group(), ready, reason)
         });
-        workers.chain(deliverers).collect()
+        let absent = parts.absent.map(|why| Part {
+            role: "hark".to_owned(),
+            name: "hark".to_owned(),
+            ready: false,
+            reason: why.to_owned(),
+        });
+        absent.into_iter().chain(workers).chain(deliverers).collect()
     }
 }
 
 impl Parts {
-    /// The first part that has failed for good.
+    fn absent(why: &'static str) -> Self {
+        Self { absent: Some(why), ..Self::default() }
+    }
+
+    /// Why the daemon has to end: a role has failed for good. A destination that has is not ready
+    /// and says so, but holds up neither detection nor other destinations, as long as there are any.
     fn failed(&self) -> Option<anyhow::Error> {
-        let of_workers = self.workers.iter().map(|(_, worker)| (worker.name(), worker.health()));
-        let of_deliverers = self.deliverers.iter().map(|d| (d.group(), d.health()));
-        of_workers.chain(of_deliverers).find_map(|(name, health)| match health.state() {
+        let failed = |name: &str, health: &Health| match health.state() {
             State::Failed(why) => Some(anyhow!("{name}: {why}")),
             _ => None,
-        })
+        };
+        let role = self.workers.iter().find_map(|(_, w)| failed(w.name(), w.health()));
+        if role.is_some() || !self.workers.is_empty() {
+            return role;
+        }
+        let destinations: Vec<_> =
+            self.deliverers.iter().map(|d| failed(d.group(), d.health())).collect();
+        destinations.into_iter().collect::<Option<Vec<_>>>()?.into_iter().next()
     }
 }
 
@@ -249,9 +267,24 @@ impl Daemon {
     ) -> Result<Self, Failure> {
         crate::delivery::http::install_crypto();
         let prepared = prepare(&config)?;
+        let metrics = Metrics::new();
+        let shared = Arc::new(Mutex::new(Parts::absent("starting")));
+        let (stopped, heard) = watch::channel(false);
+        // First, so that nothing is begun when its address is taken. Should the rest fail, it ends
+        // with the sender.
+        let admin = match config.admin {
+            None => None,
+            Some(listen) => {
+                let status = Arc::new(Readiness(Arc::clone(&shared)));
+                let admin = Admin::start(listen, metrics.clone(), status, heard)
+                    .await
+                    .with_context(|| format!("admin.listen = \"{listen}\": cannot listen there"))?;
+                tracing::info!(address = %admin.address, "admin interface listens");
+                Some(admin)
+            }
+        };
         let topics = Topics::new(&config.kafka.prefix);
         let cluster = open(&config, &topics).await?;
-        let metrics = Metrics::new();
         let start = Starting {
             config: &config,
             topics: &topics,
@@ -281,26 +314,14 @@ impl Daemon {
                 Role::Deliver => start.deliverers(&mut parts, &prepared)?,
             }
         }
-        let parts = Arc::new(Mutex::new(parts));
-        let (stopped, heard) = watch::channel(false);
-        let admin = match config.admin {
-            None => None,
-            Some(listen) => {
-                let status = Arc::new(Readiness(Arc::clone(&parts)));
-                let admin = Admin::start(listen, metrics.clone(), status, heard)
-                    .await
-                    .with_context(|| format!("admin.listen = \"{listen}\": cannot listen there"))?;
-                tracing::info!(address = %admin.address, "admin interface listens");
-                Some(admin)
-            }
-        };
+        *shared.lock().unwrap_or_else(PoisonError::into_inner) = parts;
         tracing::info!(
             instance = config.instance,
             rules = prepared.program.len(),
             roles = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
             "hark runs"
         );
-        Ok(Self { cluster, topics, metrics, parts, admin, stopped })
+        Ok(Self { cluster, topics, metrics, parts: shared, admin, stopped })
     }
 
     /// The cluster it works on; with the embedded broker the only way to reach it.
@@ -344,7 +365,10 @@ impl Daemon {
     /// # Errors
     /// When a part did not stop in time, or had failed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let parts = std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
+        let parts = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *parts, Parts::absent("stopping"))
+        };
         let stopping = tokio::task::spawn_blocking(move || {
             let end = crate::base::clock::instant() + STOP_MAX;
             parts.workers.iter().for_each(|(_, worker)| worker.ask_to_stop());

@@ -184,6 +184,16 @@ fn read_sources(table: &Table<'_>, found: &mut Diagnostics) -> Vec<Source> {
             policy
         });
         settings.finish(found);
+        if !kafka::topics::is_topic_name(&key.value) {
+            let message = format!(
+                "expected a topic's name: letters, digits, `.`, `_` and `-`, found `{}`",
+                key.value
+            );
+            found.push(
+                Diagnostic::error("bad-topic", key.span, message)
+                    .help("each audit topic is named; patterns are not understood"),
+            );
+        }
         sources.push(Source { topic: key.value, delay, start: start.unwrap_or_default() });
     }
     if sources.is_empty() {

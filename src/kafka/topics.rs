@@ -84,6 +84,12 @@ impl Topics {
     }
 }
 
+/// Whether Kafka can have a topic of that name.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
+}
+
 /// How a topic must be set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {

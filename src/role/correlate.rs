@@ -56,6 +56,8 @@ pub struct Correlate {
     partitions: BTreeMap<i32, Partition>,
     findings: Findings,
     fence: Fence,
+    /// Versions that were found and do not compile, so that each is tried once.
+    broken: BTreeSet<(Arc<str>, u64)>,
 }
 
 /// What a rule's panics have led to. A panic leaves a partition's memory in doubt, so the worker
@@ -84,6 +86,7 @@ impl Correlate {
             partitions: BTreeMap::new(),
             findings: Findings::default(),
             fence: Fence::default(),
+            broken: BTreeSet::new(),
         }
     }
 
@@ -144,16 +147,25 @@ impl Correlate {
         Ok(())
     }
 
+    /// Whether a record was worked on before, and is read again to rebuild what was known.
+    fn rebuilds(&self, record: &Record<'_>) -> bool {
+        let partition = self.partitions.get(&record.partition);
+        partition.is_some_and(|partition| record.offset < partition.live_from)
+    }
+
     /// Looks up the rule versions that a record names and nobody has loaded.
     fn learn_versions(&mut self, signals: &engine::Signals) -> Result<(), Error> {
         for signal in &signals.signals {
+            let version = (signal.rule.clone(), signal.version);
             if self.settings.rules.get(&signal.rule, signal.version).is_none()
+                && !self.broken.contains(&version)
                 && let Some(rule) = self.settings.versions.find(&signal.rule, signal.version)?
             {
                 tracing::info!(rule = %signal.rule, version = format!("{:016x}", signal.version), "judging by another version of a rule");
                 // Its signals become dead letters then, with the reason: the others go on.
                 if let Err(fault) = self.settings.rules.add(&rule, self.settings.versions.sets()) {
                     tracing::error!(rule = %fault.rule, mistakes = ?fault.diagnostics, "a stored rule version does not compile");
+                    self.broken.insert(version);
                 }
             }
         }
@@ -166,14 +178,7 @@ impl Correlate {
         if live {
             for alert in &findings.alerts {
                 self.count(alert);
-                let payload = serde_json::to_vec(alert).map_err(Error::task)?;
-                out.send(OutRecord {
-                    topic: &self.settings.alerts,
-                    partition: Some(record.partition),
-                    key: Some(alert.id.as_bytes()),
-                    payload: Some(&payload),
-                    ..OutRecord::default()
-                })?;
+                self.write(alert, record, out)?;
             }
             for note in &findings.notes {
                 self.note(note, record, out)?;
@@ -182,6 +187,32 @@ impl Correlate {
         self.findings = findings;
         self.findings.clear();
         Ok(())
+    }
+
+    /// Writes an alert; one that is larger than a record may be goes without its samples.
+    fn write(&self, alert: &Alert, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
+        let mut send = |alert: &Alert| {
+            let payload = serde_json::to_vec(alert).map_err(Error::task)?;
+            out.send(OutRecord {
+                topic: &self.settings.alerts,
+                partition: Some(record.partition),
+                key: Some(alert.id.as_bytes()),
+                payload: Some(&payload),
+                ..OutRecord::default()
+            })
+        };
+        let too_large = match send(alert) {
+            Err(error @ Error::TooLarge { .. }) => error,
+            sent => return sent,
+        };
+        tracing::warn!(rule = alert.rule.id, alert = alert.id, %too_large, "an alert goes without its samples");
+        match send(&Alert { samples: Vec::new(), ..alert.clone() }) {
+            Err(Error::TooLarge { bytes, max, .. }) => {
+                let detail = format!("alert {} has {bytes} bytes, more than {max}", alert.id);
+                self.bury("alert_too_big", &detail, record, out)
+            }
+            sent => sent,
+        }
     }
 
     fn count(&self, alert: &Alert) {
@@ -268,6 +299,9 @@ impl Task for Correlate {
                 let resume: Resume =
                     committed.bookmark.parse().unwrap_or(Resume { offset: None, clock: None });
                 let begin = resume.offset.unwrap_or(committed.offset);
+                if begin < low {
+                    tracing::warn!(%partition, begin, low, "signals that open windows or alerts depend on were removed; these begin anew with what is left");
+                }
                 let begin = begin.clamp(low.min(committed.offset), committed.offset);
                 let correlation = Correlation::resumed(Limits::default(), &resume);
                 (correlation, Start::Offset(begin), committed.offset)
@@ -286,6 +320,8 @@ impl Task for Correlate {
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let mut decoded = match engine::Record::decode(record.payload.unwrap_or_default()) {
             Ok(decoded) => decoded,
+            // One that only helps to rebuild what was known is buried already.
+            Err(_) if self.rebuilds(record) => return Ok(()),
             Err(broken) => return self.bury("bad_signal", &broken.to_string(), record, out),
         };
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
@@ -307,5 +343,109 @@ impl Task for Correlate {
 
     fn bookmark(&self, partition: &TopicPartition) -> Option<String> {
         Some(self.partitions.get(&partition.partition)?.correlation.resume_point().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{AlertStatus, RuleInfo};
+    use crate::base::clock::Manual;
+    use crate::base::{Severity, Timestamp};
+    use crate::kafka::{Headers, Memory};
+    use crate::query::Sets;
+    use crate::rule::Rule;
+
+    struct NoVersions(Sets);
+
+    impl Versions for NoVersions {
+        fn find(&mut self, _: &str, _: u64) -> Result<Option<Arc<Rule>>, Error> {
+            Ok(None)
+        }
+
+        fn sets(&self) -> &Sets {
+            &self.0
+        }
+    }
+
+    fn role() -> Correlate {
+        Correlate::new(Settings {
+            rules: Rules::new(),
+            versions: Box::new(NoVersions(Sets::default())),
+            alerts: "alerts".into(),
+            dead_letters: "dead".into(),
+            clock: Arc::new(Manual::new(Timestamp::from_millis(0))),
+            metrics: Metrics::new(),
+        })
+    }
+
+    fn record(offset: i64) -> Record<'static> {
+        Record {
+            topic: "signals",
+            partition: 0,
+            offset,
+            timestamp: None,
+            key: None,
+            payload: Some(b"no signal"),
+            headers: Headers::default(),
+        }
+    }
+
+    fn topics(out: &Memory) -> Vec<&str> {
+        out.sent.iter().map(|sent| sent.topic.as_str()).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_buried_once_and_not_again_while_rebuilding() {
+        let (mut role, mut out) = (role(), Memory::default());
+        let correlation = Correlation::new(Limits::default());
+        role.partitions.insert(0, Partition { correlation, live_from: 5 });
+        role.record(&record(4), &mut out).unwrap();
+        assert_eq!(topics(&out), [""; 0]);
+        role.record(&record(5), &mut out).unwrap();
+        assert_eq!(topics(&out), ["dead"]);
+    }
+
+    #[test]
+    fn an_alert_that_is_too_large_goes_without_samples_and_else_is_a_dead_letter() {
+        let zero = Timestamp::from_millis(0);
+        let alert = |title: usize, samples: usize| Alert {
+            id: "a".into(),
+            revision: 1,
+            status: AlertStatus::Open,
+            severity: Severity::High,
+            title: "x".repeat(title),
+            summary: String::new(),
+            rule: RuleInfo::default(),
+            key: BTreeMap::new(),
+            count: 1,
+            firings: 1,
+            value: serde_json::Value::Null,
+            peak: serde_json::Value::Null,
+            approximate: false,
+            opened_at: zero,
+            first_seen: zero,
+            last_seen: zero,
+            resolved_at: None,
+            resolution: None,
+            samples: vec![
+                serde_json::from_value(serde_json::json!({
+                    "position": "t:0:1",
+                    "time": "2026-01-01T00:00:00Z",
+                    "fields": { "user.name": "x".repeat(samples) },
+                }))
+                .unwrap(),
+            ],
+        };
+        let (role, mut out) = (role(), Memory::default());
+        role.write(&alert(10, 10), &record(0), &mut out).unwrap();
+        role.write(&alert(10, 1_000_000), &record(1), &mut out).unwrap();
+        role.write(&alert(1_000_000, 10), &record(2), &mut out).unwrap();
+        assert_eq!(topics(&out), ["alerts", "alerts", "dead"]);
+        let samples = |sent: usize| {
+            let payload = out.sent[sent].payload.as_ref().unwrap();
+            serde_json::from_slice::<Alert>(payload).unwrap().samples.len()
+        };
+        assert_eq!((samples(0), samples(1)), (1, 0));
     }
 }

@@ -145,6 +145,9 @@ impl Task for Match {
 
     fn revoked(&mut self, partition: &TopicPartition) {
         self.ticker.remove(&Source::new(partition.topic.clone(), partition.partition));
+        let labels = [&*partition.topic, &*partition.partition.to_string()];
+        // Another worker's from here on; it has none before the first tick.
+        drop(self.settings.metrics.clock_lag.remove_label_values(&labels));
     }
 
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {

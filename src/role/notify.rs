@@ -6,6 +6,7 @@
 //! offset. Grouping, silences and repetition come with a state topic of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
@@ -82,17 +83,47 @@ impl Notify {
         }
         for (recipient, kind) in due {
             let now = self.clock.now();
-            let notification = Notification::new(&recipient.name, kind, now, alert.clone());
-            let payload = serde_json::to_vec(&notification).map_err(Error::task)?;
-            out.send(OutRecord {
-                topic: &self.outbox,
-                // All of one alert in one partition: a resolve never overtakes its opening.
-                key: Some(alert.id.as_bytes()),
-                payload: Some(&payload),
-                ..OutRecord::default()
-            })?;
+            let mut notification = Notification::new(&recipient.name, kind, now, alert.clone());
+            match self.send(&notification, out) {
+                // An alert that is just as large as a record may be: its samples stay behind.
+                Err(Error::TooLarge { .. }) => {
+                    notification.alert.samples.clear();
+                    match self.send(&notification, out) {
+                        Err(error @ Error::TooLarge { .. }) => {
+                            self.bury("notification_too_big", &error, record, out)?;
+                        }
+                        sent => sent?,
+                    }
+                }
+                sent => sent?,
+            }
         }
         Ok(())
+    }
+
+    fn send(&self, notification: &Notification, out: &mut dyn Output) -> Result<(), Error> {
+        let payload = serde_json::to_vec(notification).map_err(Error::task)?;
+        out.send(OutRecord {
+            topic: &self.outbox,
+            // All of one alert in one partition: a resolve never overtakes its opening.
+            key: Some(notification.alert.id.as_bytes()),
+            payload: Some(&payload),
+            ..OutRecord::default()
+        })
+    }
+
+    fn bury(
+        &self,
+        reason: &str,
+        detail: &dyn fmt::Display,
+        record: &Record<'_>,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        self.metrics.dead_letters.with_label_values(&[reason]).inc();
+        let payload = record.payload.unwrap_or_default();
+        let (detail, now) = (detail.to_string(), self.clock.now());
+        DeadLetter::new(reason, &detail, &record.position(), now, payload)
+            .send(&self.dead_letters, out)
     }
 }
 
@@ -160,15 +191,12 @@ impl Task for Notify {
         match serde_json::from_slice::<Alert>(payload) {
             Ok(alert) => self.decide(&alert, record, out),
             Err(error) => {
-                self.metrics.dead_letters.with_label_values(&["bad_alert"]).inc();
-                DeadLetter::new(
-                    "bad_alert",
-                    &error.to_string(),
-                    &record.position(),
-                    self.clock.now(),
-                    payload,
-                )
-                .send(&self.dead_letters, out)
+                let partition = self.partitions.get(&record.partition);
+                // One that only helps to rebuild what was told is buried already.
+                if partition.is_some_and(|partition| record.offset < partition.live_from) {
+                    return Ok(());
+                }
+                self.bury("bad_alert", &error, record, out)
             }
         }
     }
@@ -293,6 +321,27 @@ mod tests {
         let open = alert("a", Severity::High, AlertStatus::Open);
         let over = alert("a", Severity::High, AlertStatus::Resolved);
         assert_eq!(told(&mut role, &[open.clone(), open, over]), ["all resolved a"]);
+    }
+
+    #[test]
+    fn an_alert_as_large_as_a_record_is_a_dead_letter_and_those_behind_it_are_told() {
+        let mut big = alert("a", Severity::Low, AlertStatus::Open);
+        let bytes = serde_json::to_vec(&big).unwrap().len();
+        big.title = "x".repeat(crate::kafka::record::RECORD_BYTES_MAX - bytes);
+        let payload = serde_json::to_vec(&big).unwrap();
+        let (mut role, mut out) = (role(), Memory::default());
+        let record = Record {
+            topic: "alerts",
+            partition: 0,
+            offset: 0,
+            timestamp: None,
+            key: None,
+            payload: Some(&payload),
+            headers: Headers::default(),
+        };
+        role.record(&record, &mut out).unwrap();
+        let topics: Vec<_> = out.sent.iter().map(|sent| sent.topic.as_str()).collect();
+        assert_eq!(topics, ["dead"]);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn tool(class: &str, arguments: &[&str]) -> String {
     java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", &class_path()])
         .arg(class)
         .args(arguments);
-    let output = run(&mut java, "openjdk-17-jre-headless");
+    let output = run(&mut java, "default-jre-headless");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{class} {arguments:?} failed:\n{text}{errors}");
