@@ -116,20 +116,3 @@ fn a_pattern_for_topics_is_refused() {
         ]
     );
 }
-
-#[test]
-fn a_taken_admin_address_is_told_before_anything_is_begun() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = format!("admin.listen={}", taken.local_addr().unwrap());
-    // Nobody answers there: an attempt to reach it would be what the message is about.
-    let layers = shipped("hark.toml", &[], &["kafka.bootstrap=127.0.0.1:1", &listen]);
-    let config = config::load(&layers).config.unwrap();
-    let clock = std::sync::Arc::new(hark::base::clock::System);
-    let started = tokio::runtime::Runtime::new().unwrap().block_on(hark::app::Daemon::start(
-        config,
-        &hark::app::Role::ALL,
-        clock,
-    ));
-    let message = started.err().unwrap().to_string();
-    assert!(message.contains("admin.listen"), "{message}");
-}

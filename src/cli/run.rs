@@ -47,7 +47,17 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let roles =
         if arguments.roles.is_empty() { Role::ALL.to_vec() } else { arguments.roles.clone() };
     let outcome = runtime.block_on(async {
-        let daemon = match Daemon::start(config, &roles, Arc::new(clock::System)).await {
+        // Heard from the beginning: in a container, where it is the first process, an order that
+        // nobody listens to is not carried out but lost, and starting may take a while.
+        let mut told = std::pin::pin!(told_to_stop());
+        let started = tokio::select! {
+            started = Daemon::start(config, &roles, Arc::new(clock::System)) => started,
+            () = &mut told => {
+                tracing::info!("told to stop while starting");
+                return Ok(());
+            }
+        };
+        let daemon = match started {
             Ok(daemon) => daemon,
             Err(failure) => {
                 say(&failure.found);
@@ -55,13 +65,15 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             }
         };
         let failure = tokio::select! {
-            () = told_to_stop() => None,
+            () = told => None,
             failure = daemon.failure() => Some(failure),
         };
         tracing::info!("stopping");
         let stopped = daemon.stop().await;
         failure.map_or(stopped, Err)
     });
+    // What still waits for a broker is not waited for.
+    runtime.shutdown_background();
     match outcome {
         Ok(()) => {
             tracing::info!("stopped");
