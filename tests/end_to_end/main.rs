@@ -15,9 +15,14 @@
 mod support;
 
 mod cloudtrail;
+mod command;
+mod crowd;
 mod dead_letters;
+mod instances;
 mod products;
 mod recount;
+mod restarts;
 mod sinks;
 mod stage;
 mod traffic;
+mod volume;

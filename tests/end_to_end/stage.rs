@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -242,6 +243,28 @@ listen = "127.0.0.1:0"
         .into()
     }
 
+    /// Status and body of a page of an admin interface.
+    pub(crate) fn get(&self, admin: SocketAddr, path: &str) -> reqwest::Result<(u16, String)> {
+        self.runtime.block_on(async {
+            let answer = reqwest::get(format!("http://{admin}{path}")).await?;
+            Ok((answer.status().as_u16(), answer.text().await?))
+        })
+    }
+
+    /// Waits until a counter or gauge stands at a value.
+    #[track_caller]
+    pub(crate) fn metric_is(&self, admin: SocketAddr, name: &str, value: i64) {
+        let line = format!("{name} {value}");
+        eventually(SOON, || match self.get(admin, "/metrics") {
+            Ok((_, metrics)) if metrics.lines().any(|found| found == line) => Ok(()),
+            Ok((_, metrics)) => {
+                let found: Vec<_> = metrics.lines().filter(|l| l.starts_with(name)).collect();
+                Err(format!("expected `{line}`, found {found:?}"))
+            }
+            Err(error) => Err(error.to_string()),
+        });
+    }
+
     /// Starts the daemon with all roles.
     pub(crate) fn start(&self) -> Running<'_> {
         self.start_as(&self.name)
@@ -249,6 +272,11 @@ listen = "127.0.0.1:0"
 
     /// Starts one more instance, under a name of its own.
     pub(crate) fn start_as(&self, instance: &str) -> Running<'_> {
+        self.start_roles(instance, &Role::ALL)
+    }
+
+    /// Starts an instance that has some of the roles.
+    pub(crate) fn start_roles(&self, instance: &str, roles: &[Role]) -> Running<'_> {
         let path = self.configuration();
         let text = fs::read_to_string(&path).unwrap();
         let sets = vec![format!("instance={instance}")];
@@ -257,7 +285,7 @@ listen = "127.0.0.1:0"
         let said: String =
             loaded.found.iter().map(|(source, found)| render(source, found, false)).collect();
         let config = loaded.config.unwrap_or_else(|| panic!("{said}"));
-        let daemon = Daemon::start(config, &Role::ALL, Arc::new(clock::System));
+        let daemon = Daemon::start(config, roles, Arc::new(clock::System));
         let daemon = self.runtime.block_on(daemon).unwrap_or_else(|failure| {
             let found = &failure.found;
             let said: String = found.iter().map(|(s, found)| render(s, found, false)).collect();
@@ -437,11 +465,13 @@ impl Running<'_> {
 
     /// Status and body of a page of the admin interface.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let address = self.daemon.admin().unwrap();
-        self.stage.runtime.block_on(async {
-            let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
-            (answer.status().as_u16(), answer.text().await.unwrap())
-        })
+        self.stage.get(self.daemon.admin().unwrap(), path).unwrap()
+    }
+
+    /// Waits until a counter or gauge stands at a value.
+    #[track_caller]
+    pub(crate) fn metric_is(&self, name: &str, value: i64) {
+        self.stage.metric_is(self.daemon.admin().unwrap(), name, value);
     }
 }
 
