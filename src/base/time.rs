@@ -61,7 +61,13 @@ impl Timestamp {
         if !is_time_of_day(bytes.get(10..)?) {
             return None;
         }
-        let stamp: jiff::Timestamp = text.parse().ok()?;
+        // RFC 3339 has fractions of any length, jiff of nanoseconds at most.
+        let start = text.get(..text.len().min(NANOSECOND_BYTES))?;
+        let rest = text.get(start.len()..)?.trim_start_matches(|c: char| c.is_ascii_digit());
+        let stamp: jiff::Timestamp = match text.as_bytes().get(19) {
+            Some(b'.') if !rest.is_empty() => format!("{start}{rest}").parse().ok()?,
+            _ => text.parse().ok()?,
+        };
         Self::try_from_millis(stamp.as_nanosecond().div_euclid(1_000_000).try_into().ok()?)
     }
 
@@ -70,6 +76,9 @@ impl Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()
     }
 }
+
+/// Bytes of a time up to the ninth digit of its fraction.
+const NANOSECOND_BYTES: usize = "2026-01-05T12:00:00.000000000".len();
 
 /// Whether this has the shape of what follows the date in RFC 3339: `T12:00:00.5+02:00`.
 fn is_time_of_day(text: &[u8]) -> bool {
@@ -172,6 +181,8 @@ mod tests {
         assert_eq!(read("2026-01-05T12:00:00.9999+02:00"), "2026-01-05T10:00:00.999Z");
         assert_eq!(read("2026-01-05 12:00:00z"), "2026-01-05T12:00:00Z");
         assert_eq!(read("2026-01-05"), "2026-01-05T00:00:00Z");
+        assert_eq!(read("2026-01-05T12:00:00.12099999999999999Z"), "2026-01-05T12:00:00.120Z");
+        assert_eq!(read("2026-01-05T12:00:00.1234567891+00:30"), "2026-01-05T11:30:00.123Z");
         assert_eq!(read("1969-12-31T23:59:59.9999Z"), "1969-12-31T23:59:59.999Z");
     }
 

@@ -35,8 +35,9 @@ impl Eq for Number {}
 impl Number {
     /// Reads a text in JSON's grammar of numbers (`3`, `-0.5e3`; not `03`, `+3`, `.5`, `NaN`).
     pub fn parse(text: &str) -> Option<Self> {
-        let first = *text.as_bytes().first()?;
-        if !(first == b'-' || first.is_ascii_digit()) {
+        // Space around a number is JSON's, but not the number's.
+        let (first, last) = (text.as_bytes().first()?, text.as_bytes().last()?);
+        if !(*first == b'-' || first.is_ascii_digit()) || !last.is_ascii_digit() {
             return None;
         }
         serde_json::from_str::<serde_json::Number>(text).ok().as_ref().and_then(Self::from_json)

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::decode::{Malformed, is_deeper};
 use super::field::wildcard;
@@ -32,7 +33,7 @@ pub(super) fn walk(
         path: String::from("raw"),
         tracks: plan.has_below,
         below: Vec::new(),
-        place: Vec::new(),
+        place: 0,
         places: HashSet::new(),
         refused: None,
     };
@@ -71,10 +72,12 @@ struct Walk<'p, 'e> {
     path: String,
     /// The wishes that concern everything from here on down, with the place in `path` they count from.
     below: Vec<(usize, &'p Below)>,
-    /// The exact path, with the indexes that `path` leaves out; kept like `path`.
-    place: Vec<u8>,
+    /// The exact path, with the indexes that `path` leaves out, as a hash of 128 bits; kept like
+    /// `path`. The paths themselves would let a record of one long key above many short ones take
+    /// gigabytes; who makes two hashes meet has made only his own record malformed.
+    place: u128,
     /// All of them so far: the duplicates where there are no nodes to mark.
-    places: HashSet<Box<[u8]>>,
+    places: HashSet<u128>,
     /// Why the walk was given up, when it was not for JSON's grammar.
     refused: Option<Malformed>,
 }
@@ -82,18 +85,18 @@ struct Walk<'p, 'e> {
 /// What [`Walk::leave`] goes back to.
 struct Mark {
     path: usize,
-    place: usize,
+    place: u128,
     below: usize,
 }
 
 impl<'p> Walk<'p, '_> {
     fn mark(&self) -> Mark {
-        Mark { path: self.path.len(), place: self.place.len(), below: self.below.len() }
+        Mark { path: self.path.len(), place: self.place, below: self.below.len() }
     }
 
     fn leave(&mut self, mark: &Mark) {
         self.path.truncate(mark.path);
-        self.place.truncate(mark.place);
+        self.place = mark.place;
         self.below.truncate(mark.below);
     }
 
@@ -126,9 +129,7 @@ impl<'p> Walk<'p, '_> {
                 if self.tracks && (node.is_some() || !self.below.is_empty()) {
                     self.path.push('.');
                     self.path.push_str(step);
-                    // No UTF-8 text holds this byte, so no two lists of steps run together.
-                    self.place.push(0xff);
-                    self.place.extend_from_slice(step.as_bytes());
+                    self.place = below(self.place, b'.', xxh3_128(step.as_bytes()));
                 }
                 if steps.peek().is_some() {
                     // `{"a.b": 1}` says that there is an `a`, too.
@@ -149,7 +150,7 @@ impl<'p> Walk<'p, '_> {
             }
             None => false,
         };
-        if again || (!self.below.is_empty() && !self.places.insert(self.place.as_slice().into())) {
+        if again || (!self.below.is_empty() && !self.places.insert(self.place)) {
             let path = match node {
                 Some(node) if !self.tracks => self.plan.path(node),
                 _ => self.path.clone(),
@@ -276,6 +277,17 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_, '_> {
     }
 }
 
+/// The hash of the path that is one step longer: by the hash of a key, or by an index.
+fn below(place: u128, kind: u8, step: u128) -> u128 {
+    let mut bytes = [0; 33];
+    let (from, by) = bytes.split_at_mut(16);
+    from.copy_from_slice(&place.to_le_bytes());
+    let (by, of) = by.split_at_mut(16);
+    by.copy_from_slice(&step.to_le_bytes());
+    of.fill(kind);
+    xxh3_128(&bytes)
+}
+
 /// The elements of arrays in arrays, without nulls.
 fn flatten(value: serde_json::Value, into: &mut Vec<serde_json::Value>) {
     match value {
@@ -353,8 +365,7 @@ impl<'de> Visitor<'de> for Here<'_, '_, '_> {
             walk.elements += 1;
             walk.element = walk.elements;
             if walk.tracks {
-                walk.place.push(0xfe);
-                walk.place.extend_from_slice(&index.to_le_bytes());
+                walk.place = below(walk.place, b'[', index as u128);
             }
             // `[n]` picks from the array that stands at its path, not from arrays inside of that.
             let picked = node.filter(|_| fresh).and_then(|node| walk.plan.index(node, index));

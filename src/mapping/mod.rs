@@ -288,7 +288,10 @@ impl Mappings {
             let values = edits::scalars(value);
             for (slot, wanted) in self.layout.iter() {
                 let takes = match wanted {
-                    Wanted::Values(name) if name.is_pattern() => name.matches(&field.dotted()),
+                    // `*` meets nothing of Kafka's, as with a record: a pattern has to say so.
+                    Wanted::Values(name) if name.is_pattern() => {
+                        name.is_common() == field.is_common() && name.matches(&field.dotted())
+                    }
                     Wanted::Values(name) => name == field,
                     Wanted::AnyText => fields.contains_key(field),
                     Wanted::Elements(_) | Wanted::Present(_) => false,

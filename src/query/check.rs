@@ -81,13 +81,15 @@ fn bounds_apart(parts: &[Expr], found: &mut Vec<Diagnostic>) {
         _ => None,
     });
     let bounds: Vec<_> = bounds.collect();
-    for (lower, _) in &bounds {
-        for (upper, Span(span)) in &bounds {
+    // Told once for each upper bound: many pairs may be apart.
+    for (upper, Span(span)) in &bounds {
+        let apart = bounds.iter().any(|(lower, _)| {
             let both = Bounds { lower: lower.lower, upper: upper.upper };
-            if !std::ptr::eq(*lower, *upper) && is_empty(&both) {
-                let message = "this is never true: no time meets all bounds";
-                found.push(Diagnostic::warning("never-true", span.clone(), message));
-            }
+            !std::ptr::eq(*lower, *upper) && is_empty(&both)
+        });
+        if apart {
+            let message = "this is never true: no time meets all bounds";
+            found.push(Diagnostic::warning("never-true", span.clone(), message));
         }
     }
 }

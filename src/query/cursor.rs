@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::parse::Operator;
+use super::parse::{MISTAKES_MAX, Operator};
 use super::pattern::Part;
 use crate::base::Diagnostic;
 
@@ -147,6 +147,8 @@ impl<'t> Cursor<'t> {
         let backslash = self.at - 1;
         let c = self.next();
         match c {
+            // Each shows its whole word: one word of many mistakes would say megabytes.
+            Some(c) if c.is_alphanumeric() && found.len() >= MISTAKES_MAX => {}
             Some(c) if c.is_alphanumeric() => {
                 let word = self.word_around(start);
                 found.push(

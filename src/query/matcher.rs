@@ -1,5 +1,6 @@
 //! A compiled query at work: looks at one event, computes nothing that could be computed before.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::ast::{Bounds, Case, Limit};
+use super::common::{Common, READY_FROM};
 use super::fold;
 use super::list::List;
 use super::net::{self, Network};
@@ -29,7 +31,7 @@ impl Matcher {
 
     /// Whether the event meets the query.
     pub fn matches(&self, event: &Event) -> bool {
-        self.root.holds(&Scope { event, element: None })
+        self.root.holds(&Scope { event, element: None, ready: &RefCell::default() })
     }
 }
 
@@ -37,6 +39,8 @@ impl Matcher {
 struct Scope<'e> {
     event: &'e Event,
     element: Option<&'e Value>,
+    /// Fields on the right that have many values, made ready when they are first asked for.
+    ready: &'e RefCell<Vec<(FieldId, Case, Common)>>,
 }
 
 /// A condition.
@@ -118,7 +122,11 @@ impl Node {
                 schedule.contains(scope.event.time, zone)
             }
             Self::Element(source, inner) => scope.any_element(source, |element| {
-                inner.holds(&Scope { event: scope.event, element: Some(element) })
+                inner.holds(&Scope {
+                    event: scope.event,
+                    element: Some(element),
+                    ready: scope.ready,
+                })
             }),
         }
     }
@@ -149,6 +157,25 @@ impl Scope<'_> {
                 })
             }),
         }
+    }
+
+    /// Whether one of many values of a field is equal to `value`.
+    fn has(&self, slot: FieldId, case: Case, value: ValueRef<'_>) -> bool {
+        let mut ready = self.ready.borrow_mut();
+        let known = ready.iter().position(|(own, of, _)| (*own, *of) == (slot, case));
+        let known = known.unwrap_or_else(|| {
+            ready.push((slot, case, Common::new(self.event.values(slot), case)));
+            ready.len() - 1
+        });
+        ready.get(known).is_some_and(|(_, _, common)| match value {
+            ValueRef::Text(text) => common.has_text(text),
+            ValueRef::Bool(value) => common.has_text(bool_text(value)),
+            ValueRef::Number(number) => common.has_number(number),
+            // There is but one time on the left.
+            ValueRef::Time(_) => {
+                self.event.values(slot).iter().any(|own| value.is_same(ValueRef::of(own), case))
+            }
+        })
     }
 
     fn any_element(&self, source: &Source, mut test: impl FnMut(&Value) -> bool) -> bool {
@@ -260,7 +287,12 @@ impl ValueTest {
                 value => value.with_text(|text| list.contains_text(text)),
             },
             // Inside braces, too, `$field` is a field of the event.
-            Self::Same(other, case) => scope.any(other, |other| value.is_same(other, *case)),
+            Self::Same(other, case) => match other {
+                Source::Slot(slot) if scope.event.values(*slot).len() >= READY_FROM => {
+                    scope.has(*slot, *case, value)
+                }
+                other => scope.any(other, |other| value.is_same(other, *case)),
+            },
         }
     }
 }
@@ -414,4 +446,35 @@ fn meets(bounds: &Bounds, order: impl Fn(Limit) -> Option<Ordering>) -> bool {
         order(bound.at).is_some_and(|order| order.is_lt() || (bound.inclusive && order.is_eq()))
     });
     lower && upper
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_among_many_exactly_when_it_is_equal_to_one_of_them() {
+        let texts = ["a", "A", "ſ", "S", "true", "TRUE", "3", "3.0", "03", "3 ", "-0", "", "::1"];
+        let more = ["0:0::1", "1.2.3.4", "::ffff:1.2.3.4", "1.2.3.4/32", "9007199254740993", "ß"];
+        let numbers = [Number::Int(3), Number::Float(3.0), Number::Float(0.5), Number::Int(0)];
+        let exact = [Number::Int(9_007_199_254_740_993), Number::Float(9_007_199_254_740_992.0)];
+        let texts = texts.into_iter().chain(more).map(Scalar::from);
+        let numbers = numbers.into_iter().chain(exact).map(Scalar::Number);
+        let all: Vec<_> = texts.chain(numbers).chain([true, false].map(Scalar::Bool)).collect();
+        for case in [Case::Ignored, Case::Exact] {
+            for other in &all {
+                let common = Common::new(std::slice::from_ref(other), case);
+                for value in &all {
+                    let among = match ValueRef::of(value) {
+                        ValueRef::Text(text) => common.has_text(text),
+                        ValueRef::Bool(value) => common.has_text(bool_text(value)),
+                        ValueRef::Number(number) => common.has_number(number),
+                        ValueRef::Time(_) => continue,
+                    };
+                    let same = ValueRef::of(value).is_same(ValueRef::of(other), case);
+                    assert_eq!(among, same, "{value:?} {other:?} {case:?}");
+                }
+            }
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::event::{FieldName, Layout, Segment};
 
 pub mod ast;
 mod check;
+mod common;
 mod compile;
 mod cursor;
 pub mod fold;
@@ -47,7 +48,7 @@ mod value;
 pub use check::FieldAdvice;
 pub use list::{LIST_ENTRIES_MAX, List};
 pub use matcher::Matcher;
-pub use parse::{Aliases, KEYWORDS, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
+pub use parse::{Aliases, KEYWORDS, MISTAKES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
 pub use regex::{REGEX_BYTES_MAX, RegexTest};
 pub use schedule::Schedule;
 pub use sets::Sets;

@@ -49,6 +49,9 @@ impl Aliases {
     }
 }
 
+/// Mistakes that are told of one query.
+pub const MISTAKES_MAX: usize = 100;
+
 /// Parses; with aliases in the interactive dialect.
 pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<Diagnostic>> {
     if text.len() > QUERY_BYTES_MAX {
@@ -67,6 +70,7 @@ pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<D
     let expr = parser.whole();
     let mut found = parser.found;
     found.sort_by_key(|d| d.span.as_ref().map_or(0, |span| span.start));
+    found.truncate(MISTAKES_MAX);
     match expr {
         Some(expr) if found.is_empty() => Ok(expr),
         _ => {

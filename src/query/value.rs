@@ -62,7 +62,7 @@ impl<'t> Parser<'t, '_> {
             self.cursor.eat_keyword(word);
             // Read what is denied, so that it is not reported once more.
             let before = self.found.len();
-            self.value(subject);
+            self.deeper(start, |parser| parser.value(subject));
             self.found.truncate(before);
         }
     }
