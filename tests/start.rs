@@ -42,3 +42,12 @@ fn an_order_to_stop_is_heard_while_hark_waits_for_kafka() {
     assert_eq!(ended.code(), Some(0), "{:?}", lines.collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn some_of_the_roles_are_refused_on_a_broker_that_nobody_else_can_reach() {
+    let ended = run(&["--set", "kafka.bootstrap=embedded", "--role", "match,deliver"]).output();
+    let ended = ended.unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("run all of them, or set kafka.bootstrap"), "{told}");
+}

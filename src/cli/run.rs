@@ -46,6 +46,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let roles =
         if arguments.roles.is_empty() { Role::ALL.to_vec() } else { arguments.roles.clone() };
+    if config.kafka.is_embedded() && !Role::ALL.iter().all(|role| roles.contains(role)) {
+        say_error(
+            "an embedded broker is reached by nobody but this process, so the roles that are left out would be done by no one: run all of them, or set kafka.bootstrap",
+        );
+        return ExitCode::FAILURE;
+    }
     let outcome = runtime.block_on(async {
         // Heard from the beginning: in a container, where it is the first process, an order that
         // nobody listens to is not carried out but lost, and starting may take a while.

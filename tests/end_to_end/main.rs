@@ -19,6 +19,7 @@ mod command;
 mod crowd;
 mod dead_letters;
 mod instances;
+mod outage;
 mod products;
 mod recount;
 mod restarts;
