@@ -21,7 +21,7 @@ use crate::config::{self, Layers, Loaded};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate                   run two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
