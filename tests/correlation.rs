@@ -47,7 +47,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         0..9_000i64,
         source,
         0..3u8,
-        (1..32u8, 0..8u8),
+        (1..64u8, 0..8u8),
         prop_oneof![3 => Just(0), 1 => 0..12usize],
         prop_oneof![4 => Just(None), 1 => (1..4usize).prop_map(Some)],
         prop_oneof![2 => Just(None), 1 => (0..15_000i64).prop_map(Some)],
@@ -102,7 +102,8 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
             latest = latest.max(*time);
             // Without a detector nothing is late, but what is older than twice `keep_open` is no
             // longer known one by one: such events are left to a test of their own.
-            for (n, rule) in settings().iter().enumerate().filter(|(_, r)| r.threshold.is_none()) {
+            let undetected = |rule: &Settings| rule.threshold.is_none() && rule.change.is_none();
+            for (n, rule) in settings().iter().enumerate().filter(|(_, rule)| undetected(rule)) {
                 if *time < clock.saturating_sub(rule.lateness + 2 * rule.keep_open) {
                     *rules &= !(1 << n);
                 }
@@ -118,8 +119,8 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
 }
 
 /// Two thresholds (the second without `group_by` and with long-lived alerts), every event by key,
-/// every event alone, and distinct values.
-const RULES: [(&str, &str); 5] = [
+/// every event alone, distinct values, and changed ones.
+const RULES: [(&str, &str); 6] = [
     ("a", "group_by = ['user.name']\nlateness = '2s'\nthreshold = { count = 3, within = '10s' }"),
     (
         "b",
@@ -131,6 +132,10 @@ const RULES: [(&str, &str); 5] = [
         "e",
         "group_by = ['user.name']\nlateness = '3s'\ncardinality = { fields = ['source.ip'], count = 2, within = '8s' }",
     ),
+    (
+        "f",
+        "group_by = ['user.name']\nlateness = '4s'\nchange = { field = 'source.ip', within = '9s' }\nalert = { keep_open = '11s', max_open = '40s' }",
+    ),
 ];
 
 /// The distinct values of an event.
@@ -138,10 +143,11 @@ fn values(bits: u8) -> Vec<String> {
     (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("10.0.0.{n}")).collect()
 }
 
-fn settings() -> [Settings; 5] {
+fn settings() -> [Settings; 6] {
     let base = Settings {
         threshold: None,
         distinct: false,
+        change: None,
         grouped: false,
         lateness: 0,
         keep_open: 0,
@@ -164,6 +170,14 @@ fn settings() -> [Settings; 5] {
             grouped: true,
             lateness: 3_000,
             keep_open: 8_000,
+            ..base
+        },
+        Settings {
+            change: Some(9_000),
+            grouped: true,
+            lateness: 4_000,
+            keep_open: 11_000,
+            max_open: 40_000,
             ..base
         },
     ]

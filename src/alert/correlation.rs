@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
 use crate::detectors::{Decides, Firing};
-use crate::engine::{Record, Signal, Signals, Source, StreamClock};
+use crate::engine::{Key, Record, Signal, Signals, Source, StreamClock};
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::{Insert, KEYS_PER_RULE, Store};
@@ -200,9 +200,9 @@ impl Findings {
     }
 
     /// Keeps a firing, if anybody wants to know.
-    pub(super) fn fired(&mut self, judge: &Judge, signal: &Signal, firing: &Firing) {
+    pub(super) fn fired(&mut self, judge: &Judge, key: &Key, firing: &Firing) {
         if let Some(firings) = &mut self.firings {
-            let (rule, key) = (signal.rule.clone(), judge.key(signal));
+            let (rule, key) = (judge.rule().id.clone(), judge.key(key));
             firings.push(Fired { rule, key, firing: firing.clone() });
         }
     }
@@ -328,10 +328,16 @@ impl Correlation {
             self.ran = Some(time);
             self.judging = Some(Judging { rule: rule.clone(), timer: true });
             let off = self.off.contains(&rule);
+            let judges = |version| rules.get(&rule, version).filter(|_| !off).cloned();
+            let mut unreadable = false;
             self.keys.wake(time, &rule, &key, |entry| {
-                let judge = rules.get(&rule, entry.version()).filter(|_| !off);
-                entry.wake(time, judge.map(Arc::as_ref), &mut out.alerts)
+                let woken = entry.wake(time, &judges, out);
+                unreadable = woken.unreadable;
+                woken.needed
             });
+            if unreadable && !off {
+                out.notes.push(Note::Unreadable { rule });
+            }
         }
         Progress::More
     }

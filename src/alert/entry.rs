@@ -3,31 +3,34 @@
 //! Windows belong to a fingerprint, so that two versions of a rule that count differently do not
 //! share them; alerts belong to the rule, so that editing it does not close them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
-use crate::detectors::{Firing, KeyState, Occurrence};
-use crate::engine::{Fields, Signal, Signals};
-use crate::event::Scalar;
+use crate::detectors::{Decides, Detector, Firing, KeyState, Occurrence};
+use crate::engine::{Fields, Key, Signal, Signals};
 use crate::rule::Rule;
 use crate::state;
+use crate::state::canonical;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
-use super::recent::{EVENTS_PER_KEY, Recent, Taken};
+use super::recent::{EVENTS_PER_KEY, Recent, Taken, maybe_time, put_maybe_time};
 use super::record::Alert;
 use super::render::{refresh_samples, sample};
 use super::rules::Judge;
 use super::values::Values;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What is remembered of one key.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// The version of the rule that last judged it, which also words its last alert.
     version: u64,
+    /// The key as the last event spelt it.
+    key: Option<Key>,
     /// That version's lateness: between the stream's clock and the rule's.
     lateness: Duration,
     /// How far before the rule's clock an event may still matter.
@@ -43,7 +46,15 @@ pub(super) struct Entry {
 #[derive(Debug)]
 struct Window {
     fingerprint: u64,
+    /// The version of the rule whose event it took last: what waits is judged by that one.
+    version: u64,
+    /// That version's lateness, for a window has the clock of its own version.
+    lateness: Duration,
     expires_at: Timestamp,
+    /// When it has something to decide, on that clock.
+    wake_at: Option<Timestamp>,
+    /// Times of the oldest and newest event that it depends on, where the key's own do not tell.
+    events: Option<(Timestamp, Timestamp)>,
     memory: Memory,
 }
 
@@ -74,10 +85,58 @@ pub(super) enum Outcome {
     Unreadable,
 }
 
+/// What is left of a key that was woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Woken {
+    /// Whether there is anything to remember.
+    pub(super) needed: bool,
+    /// Whether something that waited was lost, because its rule's version or its bytes are not known.
+    pub(super) unreadable: bool,
+}
+
+impl Memory {
+    /// Reads what was restored.
+    fn live(&mut self, detector: &dyn Detector) -> Result<(), String> {
+        if let Self::Encoded(bytes) = self {
+            *self = Self::Live(detector.restore(bytes)?);
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    fn new(fingerprint: u64, memory: Box<dyn KeyState>) -> Self {
+        Self {
+            fingerprint,
+            version: 0,
+            lateness: Duration::ZERO,
+            expires_at: Timestamp::MIN,
+            wake_at: None,
+            events: None,
+            memory: Memory::Live(memory),
+        }
+    }
+
+    /// When it has something to decide, on the stream's clock.
+    fn due(&self) -> Option<Timestamp> {
+        self.wake_at.map(|wake| wake + self.lateness)
+    }
+
+    /// Notes outside of the memory what must be known while nobody can read it.
+    fn note(&mut self) {
+        if let Memory::Live(memory) = &self.memory {
+            self.expires_at = memory.expires_at();
+            self.wake_at = memory.wake_at();
+            self.events = memory.depends_on();
+        }
+    }
+}
+
 impl state::Entry for Entry {
     fn due(&self) -> Timestamp {
-        let told = self.lives.iter().map(Life::due).min();
-        told.unwrap_or_else(|| self.expires_at()) + self.lateness
+        let told = self.lives.iter().map(|life| life.due() + self.lateness).min();
+        let decides = self.windows.iter().filter_map(Window::due).min();
+        told.into_iter().chain(decides).min().unwrap_or_else(|| self.expires_at())
     }
 
     fn pinned(&self) -> bool {
@@ -85,12 +144,15 @@ impl state::Entry for Entry {
     }
 
     fn newest(&self) -> Timestamp {
-        self.recent.newest().unwrap_or(Timestamp::MIN)
+        let of_windows = self.windows.iter().filter_map(|w| w.events).map(|(_, newest)| newest);
+        of_windows.chain(self.recent.newest()).max().unwrap_or(Timestamp::MIN)
     }
 
     fn oldest(&self) -> Timestamp {
         let first_seen = self.lives.iter().map(|life| life.alert.first_seen);
-        first_seen.chain(self.recent.oldest()).min().unwrap_or(Timestamp::MAX)
+        let of_windows = self.windows.iter().filter_map(|w| w.events).map(|(oldest, _)| oldest);
+        let all = first_seen.chain(of_windows).chain(self.recent.oldest());
+        all.min().unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -105,14 +167,17 @@ impl Entry {
         let Arrival { judge, event, signal, clock } = *arrival;
         let rule = judge.rule();
         self.version = rule.hash;
+        self.key = Some(signal.key.clone());
         self.lateness = rule.lateness;
         self.reach = reach(rule);
-        self.settle(clock);
+        self.settle(clock + rule.lateness);
 
         let room = rule.detector.as_ref().map_or(0, |d| d.keeps()).max(EVENTS_PER_KEY);
         let place = (event.time, &event.position);
+        let waits = rule.detector.as_ref().is_some_and(|d| waits(&**d));
+        let undecided = self.undecided().min(if waits { event.time } else { Timestamp::MAX });
         let lives = &mut self.lives;
-        let taken = self.recent.take(place, signal.step, &signal.fields, room, |time| {
+        let taken = self.recent.take(place, signal.step, &signal.fields, room, undecided, |time| {
             for life in lives.iter_mut() {
                 life.let_go(time);
             }
@@ -131,26 +196,40 @@ impl Entry {
         let mut firings = Vec::new();
         let outcome = self.fire(arrival, &mut firings);
         for firing in &firings {
-            out.fired(judge, signal, firing);
-            self.assign(arrival, firing, &mut out.alerts);
+            let own = firing.position.as_ref() == Some(&event.position);
+            let fields = if own { signal.fields.clone() } else { self.fields_of(firing) };
+            out.fired(judge, &signal.key, firing);
+            self.assign(judge, &signal.key, firing, &fields, clock, &mut out.alerts);
         }
-        for life in &mut self.lives {
-            life.recount(&self.recent);
-            if life.is_news() {
-                tell(life, Some(judge), &self.recent, &self.values, &mut out.alerts);
-            }
-        }
+        self.tell_news(judge, &mut out.alerts);
         outcome
     }
 
-    /// Tells the resolves that are due at a time of the stream's clock; whether anything is left to
-    /// remember.
+    /// Decides what waited for a time of the stream's clock, then tells the resolves that are due.
+    /// `judges` finds a version of the rule.
     pub(super) fn wake(
         &mut self,
         time: Timestamp,
-        judge: Option<&Judge>,
-        out: &mut Vec<Alert>,
-    ) -> bool {
+        judges: &dyn Fn(u64) -> Option<Arc<Judge>>,
+        out: &mut Findings,
+    ) -> Woken {
+        let mut woken = Woken { needed: false, unreadable: false };
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.retain_mut(|window| {
+            if window.due().is_none_or(|due| due > time) {
+                return true;
+            }
+            let clock = time - window.lateness;
+            let judge = judges(window.version);
+            let decided = judge.is_some_and(|judge| self.decide(window, clock, &judge, out));
+            woken.unreadable |= !decided;
+            decided
+        });
+        self.windows = windows;
+        self.recent.release(self.undecided());
+
+        let judge = judges(self.version);
+        let judge = judge.as_deref();
         let clock = time - self.lateness;
         let (over, open) =
             std::mem::take(&mut self.lives).into_iter().partition(|l| l.due() <= clock);
@@ -158,10 +237,63 @@ impl Entry {
         for mut life in Vec::into_iter(over) {
             life.recount(&self.recent);
             life.resolve();
-            tell(&mut life, judge, &self.recent, &self.values, out);
+            tell(&mut life, judge, &self.recent, &self.values, &mut out.alerts);
         }
-        self.settle(clock);
-        !self.lives.is_empty() || self.expires_at() > clock
+        self.settle(time);
+        woken.needed = !self.lives.is_empty() || self.expires_at() > time;
+        woken
+    }
+
+    /// Lets a window decide what its clock has passed; `false` when its memory cannot be read.
+    fn decide(
+        &mut self,
+        window: &mut Window,
+        clock: Timestamp,
+        judge: &Judge,
+        out: &mut Findings,
+    ) -> bool {
+        let Some(detector) = &judge.rule().detector else { return false };
+        if window.memory.live(&**detector).is_err() {
+            return false;
+        }
+        let mut firings = Vec::new();
+        if let Memory::Live(memory) = &mut window.memory {
+            memory.advance(clock, &mut firings);
+        }
+        window.note();
+        for firing in &firings {
+            let fields = self.fields_of(firing);
+            let Some(key) = self.key.as_ref().map(|key| spelt(key, judge.rule(), &fields)) else {
+                continue;
+            };
+            out.fired(judge, &key, firing);
+            self.assign(judge, &key, firing, &fields, clock, &mut out.alerts);
+        }
+        self.tell_news(judge, &mut out.alerts);
+        true
+    }
+
+    /// Tells the alerts that have something new.
+    fn tell_news(&mut self, judge: &Judge, out: &mut Vec<Alert>) {
+        for life in &mut self.lives {
+            life.recount(&self.recent);
+            if life.is_news() {
+                tell(life, Some(judge), &self.recent, &self.values, out);
+            }
+        }
+    }
+
+    /// What the key remembers of a firing's event.
+    fn fields_of(&self, firing: &Firing) -> Fields {
+        let position = firing.position.as_ref();
+        let fields = position.and_then(|position| self.recent.fields(firing.time, position));
+        fields.cloned().unwrap_or_default()
+    }
+
+    /// The time of the oldest event that a window has yet to decide; the last of all times if none.
+    fn undecided(&self) -> Timestamp {
+        let wakes = self.windows.iter().filter_map(|window| window.wake_at).min();
+        wakes.map_or(Timestamp::MAX, |wake| wake - Duration::from_millis(1))
     }
 
     /// Tells its open alerts as they stand, and remembers nothing of having done so.
@@ -183,7 +315,8 @@ impl Entry {
                 position: Some(event.position.clone()),
                 first: event.time,
                 count: 1,
-                value: Some(Scalar::from(1)),
+                value: 1.into(),
+                previous: None,
                 approximate: false,
             });
             return Outcome::Judged;
@@ -192,52 +325,46 @@ impl Entry {
         let known = self.windows.iter_mut().position(|w| w.fingerprint == rule.fingerprint);
         let mut window = match known.map(|at| self.windows.swap_remove(at)) {
             Some(window) => window,
-            None => Window {
-                fingerprint: rule.fingerprint,
-                expires_at: Timestamp::MIN,
-                memory: Memory::Live(detector.fresh()),
-            },
+            None => Window::new(rule.fingerprint, detector.fresh()),
         };
-        let mut memory = match window.memory {
-            Memory::Live(memory) => memory,
-            Memory::Encoded(bytes) => detector.restore(&bytes).unwrap_or_else(|_| {
-                outcome = Outcome::Unreadable;
-                detector.fresh()
-            }),
-        };
+        (window.version, window.lateness) = (rule.hash, rule.lateness);
+        if window.memory.live(&**detector).is_err() {
+            outcome = Outcome::Unreadable;
+            window.memory = Memory::Live(detector.fresh());
+        }
         let occurrence = Occurrence {
             time: event.time,
             position: event.position.clone(),
             step: signal.step,
             values: judge.reads.iter().map(|name| signal.fields.get(name).to_vec()).collect(),
         };
-        memory.observe(&occurrence, firings);
-        window.expires_at = memory.expires_at();
-        window.memory = Memory::Live(memory);
+        if let Memory::Live(memory) = &mut window.memory {
+            memory.observe(&occurrence, firings);
+        }
+        window.note();
         self.windows.push(window);
         self.windows.sort_by_key(|w| w.fingerprint);
         outcome
     }
 
     /// Gives a firing to the last opened alert that it fits, or opens one.
-    fn assign(&mut self, arrival: &Arrival<'_>, firing: &Firing, out: &mut Vec<Alert>) {
-        let Arrival { judge, event, signal, clock } = *arrival;
-        let own = firing.position.as_ref() == Some(&event.position);
-        let remembered = match &firing.position {
-            Some(_) if own => Some(&signal.fields),
-            Some(position) => self.recent.fields(firing.time, position),
-            None => None,
-        };
-        let fields = remembered.cloned().unwrap_or_default();
-
+    fn assign(
+        &mut self,
+        judge: &Judge,
+        key: &Key,
+        firing: &Firing,
+        fields: &Fields,
+        clock: Timestamp,
+        out: &mut Vec<Alert>,
+    ) {
         if judge.is_one_event() {
-            let mut life = Life::open(judge, signal, firing, &fields, clock, None);
-            show_opener(&mut life, firing, &fields);
-            life.raise(judge.severity(&life, firing.time, firing.position.as_ref(), &fields));
+            let mut life = Life::open(judge, key, firing, fields, clock, None);
+            show_opener(&mut life, firing, fields);
+            life.raise(judge.severity(&life, firing.time, firing.position.as_ref(), fields));
             life.resolve_at_once();
             let mut values = Values::default();
             for field in &judge.values {
-                fields.get(field).iter().for_each(|v| values.take(field, v, event.time));
+                fields.get(field).iter().for_each(|v| values.take(field, v, firing.time));
             }
             tell(&mut life, Some(judge), &Recent::default(), &values, out);
             return;
@@ -246,46 +373,57 @@ impl Entry {
         let at = if let Some(at) = fit {
             at
         } else {
-            let mut life = Life::open(judge, signal, firing, &fields, clock, self.recent.cut());
-            show_opener(&mut life, firing, &fields);
+            let mut life = Life::open(judge, key, firing, fields, clock, self.recent.cut());
+            show_opener(&mut life, firing, fields);
             let at = self.lives.partition_point(|l| l.alert.opened_at <= firing.time);
             self.lives.insert(at, life);
             at
         };
         let Some(life) = self.lives.get_mut(at) else { return };
         if fit.is_some() {
-            life.grow(judge, firing, &fields, clock);
+            life.grow(judge, firing, fields, clock);
         }
         life.recount(&self.recent);
-        life.raise(judge.severity(life, firing.time, firing.position.as_ref(), &fields));
+        life.raise(judge.severity(life, firing.time, firing.position.as_ref(), fields));
     }
 
-    /// Lets go of what nothing that may still come can reach.
-    fn settle(&mut self, clock: Timestamp) {
-        let before = clock - self.reach;
+    /// Lets go of what nothing that may still come can reach, at a time of the stream's clock.
+    fn settle(&mut self, time: Timestamp) {
+        let before = (time - self.lateness - self.reach).min(self.undecided());
         let lives = &mut self.lives;
         self.recent.settle(before, |time| lives.iter_mut().for_each(|life| life.settle(time)));
         let shown = self.lives.iter().map(|life| life.alert.first_seen).min();
         self.values.settle(shown.map_or(before, |first| first.min(before)));
-        self.windows.retain(|window| window.expires_at > clock);
+        self.windows.retain(|window| window.expires_at + window.lateness > time);
     }
 
-    /// The rule's clock from which on nothing of it can matter, alerts aside.
+    /// The stream's clock from which on nothing of it can matter, alerts aside.
     fn expires_at(&self) -> Timestamp {
-        let events = state::Entry::newest(self) + self.reach + Duration::from_millis(1);
-        self.windows.iter().map(|w| w.expires_at).fold(events, Timestamp::max)
+        let newest = self.recent.newest().unwrap_or(Timestamp::MIN);
+        let events = newest + self.reach + Duration::from_millis(1) + self.lateness;
+        let windows = self.windows.iter().map(|w| w.expires_at + w.lateness);
+        windows.fold(events, Timestamp::max)
     }
 
     /// Its versioned encoding.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
         out.extend_from_slice(&self.version.to_le_bytes());
+        out.push(u8::from(self.key.is_some()));
+        if let Some(key) = &self.key {
+            key.encode(&mut out);
+        }
         put_duration(&mut out, self.lateness);
         put_duration(&mut out, self.reach);
         codec::put_len(&mut out, self.windows.len());
         for window in &self.windows {
             out.extend_from_slice(&window.fingerprint.to_le_bytes());
+            out.extend_from_slice(&window.version.to_le_bytes());
+            put_duration(&mut out, window.lateness);
             codec::put_time(&mut out, window.expires_at);
+            put_maybe_time(&mut out, window.wake_at);
+            put_maybe_time(&mut out, window.events.map(|(oldest, _)| oldest));
+            put_maybe_time(&mut out, window.events.map(|(_, newest)| newest));
             match &window.memory {
                 Memory::Encoded(bytes) => codec::put_bytes(&mut out, bytes),
                 Memory::Live(memory) => {
@@ -308,15 +446,22 @@ impl Entry {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("a key's memory of version 1"));
+            return Err(Broken("a key's memory of version 2"));
         }
         let version = bytes.fixed()?;
+        let key = if bytes.byte()? == 0 { None } else { Some(Key::decode(&mut bytes)?) };
         let (lateness, reach) = (duration(&mut bytes)?, duration(&mut bytes)?);
         let mut windows = Vec::new();
         for _ in 0..bytes.count()? {
-            let (fingerprint, expires_at) = (bytes.fixed()?, bytes.time()?);
-            let memory = Memory::Encoded(bytes.bytes()?.into());
-            windows.push(Window { fingerprint, expires_at, memory });
+            windows.push(Window {
+                fingerprint: bytes.fixed()?,
+                version: bytes.fixed()?,
+                lateness: duration(&mut bytes)?,
+                expires_at: bytes.time()?,
+                wake_at: maybe_time(&mut bytes)?,
+                events: maybe_time(&mut bytes)?.zip(maybe_time(&mut bytes)?),
+                memory: Memory::Encoded(bytes.bytes()?.into()),
+            });
         }
         let (recent, values) = (Recent::decode(&mut bytes)?, Values::decode(&mut bytes)?);
         let mut lives = Vec::new();
@@ -324,7 +469,7 @@ impl Entry {
             lives.push(Life::decode(&mut bytes)?);
         }
         bytes.end()?;
-        Ok(Self { version, lateness, reach, windows, recent, values, lives })
+        Ok(Self { version, key, lateness, reach, windows, recent, values, lives })
     }
 }
 
@@ -336,6 +481,22 @@ fn reach(rule: &Rule) -> Duration {
     let keep_open = rule.alert.keep_open;
     let span = rule.detector.as_ref().map_or(keep_open, |detector| detector.span());
     span.saturating_mul(2).max(keep_open)
+}
+
+fn waits(detector: &dyn Detector) -> bool {
+    detector.spec().decides == Decides::OnTheClock
+}
+
+/// The key as the event with these fields spelt it.
+fn spelt(key: &Key, rule: &Rule, fields: &Fields) -> Key {
+    let names: Vec<String> = rule.group_by.iter().map(ToString::to_string).collect();
+    let parts = names.iter().zip(key.shown()).map(|(name, shown)| {
+        let wanted = canonical(name, shown);
+        let own = fields.get(name).iter().find(|value| canonical(name, value) == wanted);
+        own.unwrap_or(shown).clone()
+    });
+    let own = Key::new(&names, &parts.collect::<Vec<_>>());
+    if own == *key { own } else { key.clone() }
 }
 
 fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields) {

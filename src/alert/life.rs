@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::id::Id;
 use crate::base::{Position, Severity, Timestamp};
 use crate::detectors::Firing;
-use crate::engine::{Fields, Signal};
+use crate::engine::{Fields, Key};
 use crate::event::Scalar;
 use crate::state::codec::{self, Broken, Reader};
 
@@ -51,7 +51,7 @@ impl Life {
     /// Opens an alert. `fields` are those of the firing's event.
     pub(super) fn open(
         judge: &Judge,
-        signal: &Signal,
+        key: &Key,
         firing: &Firing,
         fields: &Fields,
         clock: Timestamp,
@@ -62,8 +62,8 @@ impl Life {
             Some(position) => position.to_string(),
             None => format!("@{}", firing.time.as_millis()),
         };
-        let id = Id::new("alert").part(rule.id.as_bytes()).part(signal.key.bytes());
-        let value = firing.value.as_ref().map_or(serde_json::Value::Null, Scalar::to_json);
+        let id = Id::new("alert").part(rule.id.as_bytes()).part(key.bytes());
+        let value = firing.value.clone();
         let alert = Alert {
             id: id.part(opener.as_bytes()).finish(),
             revision: 0,
@@ -72,10 +72,11 @@ impl Life {
             title: String::new(),
             summary: String::new(),
             rule: RuleInfo::default(),
-            key: judge.key(signal),
+            key: judge.key(key),
             count: firing.count,
             firings: 1,
             value: value.clone(),
+            previous: firing.previous.clone(),
             peak: value,
             approximate: firing.approximate,
             opened_at: firing.time,
@@ -114,8 +115,8 @@ impl Life {
         let alert = &mut self.alert;
         alert.firings += 1;
         alert.first_seen = alert.first_seen.min(firing.first);
-        let value = firing.value.as_ref().map_or(serde_json::Value::Null, Scalar::to_json);
-        if is_higher(firing.value.as_ref(), &alert.peak) {
+        let value = firing.value.clone();
+        if is_higher(&value, &alert.peak) {
             alert.peak = value.clone();
         }
         let place = (firing.time, firing.position.clone());
@@ -123,6 +124,7 @@ impl Life {
             self.last = place;
             self.fields = fields.clone();
             alert.value = value;
+            alert.previous.clone_from(&firing.previous);
             self.value_approximate = firing.approximate;
         }
         self.arrived = clock;
@@ -281,8 +283,8 @@ impl Life {
 }
 
 /// Whether a firing's value goes beyond the peak so far; values without an order do not.
-fn is_higher(value: Option<&Scalar>, peak: &serde_json::Value) -> bool {
-    match (value, Scalar::from_json(peak)) {
+fn is_higher(value: &serde_json::Value, peak: &serde_json::Value) -> bool {
+    match (Scalar::from_json(value), Scalar::from_json(peak)) {
         (Some(Scalar::Number(value)), Some(Scalar::Number(peak))) => value.compare(peak).is_gt(),
         _ => false,
     }

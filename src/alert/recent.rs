@@ -32,7 +32,7 @@ pub(super) struct Seen {
     pub(super) position: Position,
     /// One bit for each step of the rule that it met.
     steps: u64,
-    /// Kept for the newest [`SAMPLES_MAX`] only.
+    /// Kept for the newest [`SAMPLES_MAX`] and for those that a detector has yet to decide.
     pub(super) fields: Option<Fields>,
 }
 
@@ -51,13 +51,14 @@ pub(super) enum Taken {
 
 impl Recent {
     /// Takes an event; `room` is how many are kept, and `let_go` is told the time of one that is not
-    /// kept any more.
+    /// kept any more. Events from `undecided` on keep their fields: they may yet open an alert.
     pub(super) fn take(
         &mut self,
         (time, position): (Timestamp, &Position),
         step: u16,
         fields: &Fields,
         room: usize,
+        undecided: Timestamp,
         let_go: impl FnOnce(Timestamp),
     ) -> Taken {
         let bit = 1u64 << step.min(STEPS_MAX);
@@ -75,12 +76,13 @@ impl Recent {
         }
         let seen = Seen { time, position: position.clone(), steps: bit, fields: None };
         self.events.insert(at, seen);
-        if at + SAMPLES_MAX >= self.events.len() {
+        if at + SAMPLES_MAX >= self.events.len() || time >= undecided {
             if let Some(seen) = self.events.get_mut(at) {
                 seen.fields = Some(fields.clone());
             }
             let left = self.events.len().checked_sub(SAMPLES_MAX + 1);
-            if let Some(seen) = left.and_then(|left| self.events.get_mut(left)) {
+            let left = left.and_then(|left| self.events.get_mut(left));
+            if let Some(seen) = left.filter(|seen| seen.time < undecided) {
                 seen.fields = None;
             }
         }
@@ -91,6 +93,15 @@ impl Recent {
             let_go(oldest.time);
         }
         Taken::New
+    }
+
+    /// Nothing before `undecided` waits any more: only the newest keep their fields.
+    pub(super) fn release(&mut self, undecided: Timestamp) {
+        let older = self.events.len().saturating_sub(SAMPLES_MAX);
+        // Backwards, as far as fields reach: what is older was released before.
+        let held = self.events.range_mut(..older).rev();
+        let held = held.skip_while(|e| e.time >= undecided).take_while(|e| e.fields.is_some());
+        held.for_each(|e| e.fields = None);
     }
 
     /// Lets go of events before `time`, which nothing that may still come can reach.
@@ -207,7 +218,7 @@ mod tests {
         let position = Position::new("audit", 0, offset);
         let mut fields = Fields::default();
         fields.push("event.id".into(), [offset.to_string().as_str().into()].into());
-        recent.take((at(time), &position), step, &fields, room, |_| {})
+        recent.take((at(time), &position), step, &fields, room, Timestamp::MAX, |_| {})
     }
 
     fn with_fields(recent: &Recent) -> Vec<i64> {
@@ -250,7 +261,9 @@ mod tests {
         assert_eq!(recent.cut(), Some(at(5)));
         let mut gone = None;
         let position = Position::new("audit", 0, 20);
-        recent.take((at(20), &position), 0, &Fields::default(), 3, |time| gone = Some(time));
+        recent.take((at(20), &position), 0, &Fields::default(), 3, Timestamp::MAX, |time| {
+            gone = Some(time);
+        });
         assert_eq!((gone, recent.cut()), (Some(at(10)), Some(at(10))));
         assert_eq!(recent.count(at(0), at(99)), 3);
     }

@@ -98,6 +98,9 @@ pub struct Alert {
     pub firings: u64,
     /// The detector's number or new value at the last firing.
     pub value: serde_json::Value,
+    /// The value before the new one, at the last firing of a detector that compares with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<serde_json::Value>,
     /// The largest (for what looks down, the smallest) value.
     pub peak: serde_json::Value,
     /// Whether a bound made `count` or `value` a lower bound.
@@ -151,6 +154,7 @@ mod tests {
             count: 1,
             firings: 1,
             value: json!(1),
+            previous: Some(json!(0)),
             peak: json!(1),
             approximate: true,
             opened_at: time,
@@ -168,6 +172,7 @@ mod tests {
             summary: String::new(),
             rule: RuleInfo::default(),
             approximate: false,
+            previous: None,
             resolved_at: None,
             resolution: None,
             samples: Vec::new(),

@@ -121,12 +121,21 @@ fn alert_field(alert: &Alert, name: &str) -> Vec<Scalar> {
         "alert.first_seen" => Some(time(alert.first_seen)),
         "alert.last_seen" => Some(time(alert.last_seen)),
         "alert.opened_at" => Some(time(alert.opened_at)),
-        "alert.peak" => Scalar::from_json(&alert.peak),
+        "alert.peak" => return elements(&alert.peak),
+        "alert.previous" => return alert.previous.as_ref().map_or_else(Vec::new, elements),
         "alert.severity" => Some(Scalar::from(alert.severity.name())),
-        "alert.value" => Scalar::from_json(&alert.value),
+        "alert.value" => return elements(&alert.value),
         _ => None,
     };
     value.into_iter().collect()
+}
+
+/// A list is several values.
+fn elements(json: &serde_json::Value) -> Vec<Scalar> {
+    match json {
+        serde_json::Value::Array(all) => all.iter().filter_map(Scalar::from_json).collect(),
+        one => Scalar::from_json(one).into_iter().collect(),
+    }
 }
 
 /// An event as alerts show it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Severity;
-use crate::engine::Signal;
+use crate::engine::Key;
 use crate::engine::matching::Fault;
 use crate::event::{FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
@@ -80,10 +80,10 @@ impl Judge {
         &self.rule
     }
 
-    /// The key's values by field, as the signal's event spelt them.
-    pub(super) fn key(&self, signal: &Signal) -> BTreeMap<String, serde_json::Value> {
+    /// A key's values by field, as it is spelt.
+    pub(super) fn key(&self, key: &Key) -> BTreeMap<String, serde_json::Value> {
         let names = self.rule.group_by.iter().map(ToString::to_string);
-        names.zip(signal.key.shown().iter().map(Scalar::to_json)).collect()
+        names.zip(key.shown().iter().map(Scalar::to_json)).collect()
     }
 
     /// Whether every event is an alert of its own, over at once.

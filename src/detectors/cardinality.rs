@@ -22,7 +22,7 @@ use super::{
 };
 use crate::base::document::Table;
 use crate::base::{Diagnostics, Timestamp, duration};
-use crate::event::{FieldName, Scalar};
+use crate::event::FieldName;
 use crate::state::canonical;
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::timeline::{Placed, Timeline};
@@ -255,7 +255,8 @@ impl Events {
                         position: Some(last.position.clone()),
                         first,
                         count: (at + 1 - start) as u64,
-                        value: Some(Scalar::from(distinct as u64)),
+                        value: distinct.into(),
+                        previous: None,
                         approximate,
                     });
                 }

@@ -42,7 +42,7 @@ fn texts(words: &str) -> Vec<Scalar> {
 fn told(firings: &[Firing]) -> String {
     let each = firings.iter().map(|f| {
         let approximate = if f.approximate { "≥" } else { "" };
-        let value = f.value.as_ref().unwrap();
+        let value = &f.value;
         format!("{}({approximate}{value}/{})", f.time.as_millis(), f.count)
     });
     let each: Vec<_> = each.collect();
@@ -271,7 +271,7 @@ fn recount(count: usize, within_ms: i64, events: &[Told]) -> Vec<(i64, i64, u64,
 
 fn fact(firing: &Firing) -> (i64, i64, u64, u64) {
     let offset = firing.position.as_ref().unwrap().offset;
-    let value = firing.value.as_ref().unwrap().to_string().parse().unwrap();
+    let value = firing.value.as_u64().unwrap();
     (firing.time.as_millis(), offset, value, firing.count)
 }
 

@@ -5,6 +5,9 @@
 pub mod cardinality;
 #[cfg(test)]
 mod cardinality_tests;
+pub mod change;
+#[cfg(test)]
+mod change_tests;
 pub mod threshold;
 
 use std::fmt;
@@ -39,7 +42,7 @@ pub struct DetectorSpec {
 }
 
 /// All detectors that a rule can name, in order of the reference.
-pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC, &cardinality::SPEC];
+pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC, &cardinality::SPEC, &change::SPEC];
 
 /// One event that met a rule, as a detector sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +68,10 @@ pub struct Firing {
     pub first: Timestamp,
     /// Events in the window.
     pub count: u64,
-    /// The number judged or the new value; `None` where RULES §3 says null.
-    pub value: Option<Scalar>,
+    /// The number judged or the new value (several: a list); null where RULES §3 says so.
+    pub value: serde_json::Value,
+    /// The value before the new one, for `[change]`.
+    pub previous: Option<serde_json::Value>,
     /// Whether a bound made `count` or `value` a lower bound.
     pub approximate: bool,
 }
@@ -81,6 +86,11 @@ pub trait Detector: fmt::Debug + Send + Sync {
 
     /// How far before an event others can still matter to it: `within`, as a rule.
     fn span(&self) -> Duration;
+
+    /// The time that the author wrote, if there is one: how long alerts stay open by default.
+    fn within(&self) -> Option<Duration> {
+        Some(self.span())
+    }
 
     /// How many of a key's newest events it needs at least: its alerts count with as many.
     fn keeps(&self) -> usize;
@@ -101,8 +111,20 @@ pub trait KeyState: fmt::Debug + Send {
     /// far has and that was not reported before.
     fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>);
 
-    /// The rule's clock moved to `clock`: decides what waited for it.
+    /// The rule's clock moved to `clock`: decides what waited for it, in order of the events.
     fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>);
+
+    /// The rule's clock at which [`Self::advance`] next has something to decide: later than the
+    /// clock it was last given. What decides on arrival never waits.
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Times of the oldest and the newest event that it depends on, if they may lie further back
+    /// than twice the detector's span.
+    fn depends_on(&self) -> Option<(Timestamp, Timestamp)> {
+        None
+    }
 
     /// From which rule clock on this memory cannot matter any more.
     fn expires_at(&self) -> Timestamp;
@@ -128,8 +150,27 @@ fn bounded_count(
     value
 }
 
+/// The most events that a detector without a count of its own keeps of a key.
+pub const EVENTS_MAX: usize = 10_000;
+
 /// The most fields whose values together are one.
 pub const FIELDS_MAX: usize = 8;
+
+/// Reads a required field, which is no pattern.
+fn one_field(
+    table: &mut Table<'_>,
+    key: &'static str,
+    found: &mut Diagnostics,
+) -> Option<FieldName> {
+    let text = table.required_text(key, found)?;
+    let message = match FieldName::parse(&text.value) {
+        Ok(field) if !field.is_pattern() => return Some(field),
+        Ok(_) => "expected one field, found a pattern".to_owned(),
+        Err(message) => message,
+    };
+    found.push(Diagnostic::error("bad-field", text.span, message));
+    None
+}
 
 /// Reads a required list of fields whose values together are one: at least one, none twice, no
 /// patterns.

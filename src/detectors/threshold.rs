@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, bounded_count};
 use crate::base::document::Table;
 use crate::base::{Diagnostics, Timestamp, duration};
-use crate::event::{FieldName, Scalar};
+use crate::event::FieldName;
 use crate::state::codec::{Broken, Reader};
 use crate::state::timeline::{Placed, Timeline};
 
@@ -148,7 +148,8 @@ impl Events {
                         position: Some(last.position.clone()),
                         first,
                         count: held as u64,
-                        value: Some(Scalar::from(held as u64)),
+                        value: held.into(),
+                        previous: None,
                         approximate,
                     });
                 }

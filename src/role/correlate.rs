@@ -421,6 +421,7 @@ mod tests {
             count: 1,
             firings: 1,
             value: serde_json::Value::Null,
+            previous: None,
             peak: serde_json::Value::Null,
             approximate: false,
             opened_at: zero,

@@ -31,7 +31,7 @@ pub use template::{Template, TemplateContext};
 pub use test_case::RuleTest;
 
 /// What titles, summaries and severity cases can read of the alert, beside the firing event.
-pub const ALERT_FIELDS: [&str; 9] = [
+pub const ALERT_FIELDS: [&str; 10] = [
     "alert.approximate",
     "alert.count",
     "alert.firings",
@@ -39,6 +39,7 @@ pub const ALERT_FIELDS: [&str; 9] = [
     "alert.last_seen",
     "alert.opened_at",
     "alert.peak",
+    "alert.previous",
     "alert.severity",
     "alert.value",
 ];

@@ -70,6 +70,11 @@ impl<T> Timeline<T> {
         Some(oldest)
     }
 
+    /// Takes the oldest event out because it has been dealt with.
+    pub fn take_oldest(&mut self) -> Option<Moment<T>> {
+        self.kept.pop_front()
+    }
+
     /// How many events are kept.
     pub fn len(&self) -> usize {
         self.kept.len()

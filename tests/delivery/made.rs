@@ -226,6 +226,7 @@ pub fn notification(title: &str) -> Notification {
         count: 7,
         firings: 3,
         value: 7.into(),
+        previous: None,
         peak: 7.into(),
         approximate: false,
         opened_at: at("2026-01-05T12:00:00Z"),

@@ -1,6 +1,6 @@
 //! What the alerts of one rule must be, by brute force: the oracle that Hark is held against.
 //!
-//! Written from the rules' semantics alone (windows §3, threshold and cardinality §4, alerts §5) and sharing no
+//! Written from the rules' semantics alone (windows §3, threshold, cardinality and change §4, alerts §5) and sharing no
 //! code with the engine: it keeps every event, looks at all of them again for each new one, and is
 //! slow. It takes the signals and clock ticks of one rule in the order of the log.
 
@@ -13,6 +13,8 @@ pub(crate) struct Settings {
     pub(crate) threshold: Option<(usize, i64)>,
     /// Whether distinct values are counted instead of events.
     pub(crate) distinct: bool,
+    /// `within` of a rule that fires when the values differ from those before.
+    pub(crate) change: Option<i64>,
     /// Whether there is a `group_by`.
     pub(crate) grouped: bool,
     pub(crate) lateness: i64,
@@ -42,8 +44,9 @@ pub(crate) struct Recounted {
     pub(crate) last_seen: i64,
     pub(crate) count: usize,
     pub(crate) firings: usize,
-    pub(crate) value: usize,
-    pub(crate) peak: usize,
+    /// As JSON.
+    pub(crate) value: String,
+    pub(crate) peak: String,
     pub(crate) resolved_at: i64,
     pub(crate) resolution: &'static str,
 }
@@ -58,12 +61,18 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
             Step::Clock(time) => {
                 clock = clock.max(*time);
                 for (key, state) in &mut keys {
+                    state.decide(settings, key, clock - settings.lateness, &mut over);
                     state.announce(settings, key, clock - settings.lateness, &mut over);
                 }
             }
             Step::Event { key, time, place, values } => {
                 let now = clock - settings.lateness;
-                if settings.threshold.is_some_and(|(_, within)| *time < now - within) {
+                let late = match (settings.threshold, settings.change) {
+                    (Some((_, within)), _) => *time < now - within,
+                    (None, Some(_)) => *time < now,
+                    (None, None) => false,
+                };
+                if late {
                     continue;
                 }
                 let state = keys.entry(key.clone()).or_default();
@@ -73,6 +82,9 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
                 }
                 state.all.push(event.clone());
                 state.values.insert(event.clone(), values.clone());
+                if settings.change.is_some() {
+                    continue;
+                }
                 if settings.threshold.is_none() && !settings.grouped {
                     over.push(at_once(key, event));
                 } else {
@@ -82,6 +94,7 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
         }
     }
     for (key, state) in &mut keys {
+        state.decide(settings, key, i64::MAX / 4, &mut over);
         state.announce(settings, key, i64::MAX / 4, &mut over);
     }
     over.sort();
@@ -97,8 +110,8 @@ fn at_once(key: &str, (time, place): (i64, Place)) -> Recounted {
         last_seen: time,
         count: 1,
         firings: 1,
-        value: 1,
-        peak: 1,
+        value: "1".to_owned(),
+        peak: "1".to_owned(),
         resolved_at: time,
         resolution: "OneEvent",
     }
@@ -120,7 +133,7 @@ struct Open {
     opener: Place,
     opened_at: i64,
     /// Time, place and value of each firing.
-    firings: Vec<(i64, Place, usize)>,
+    firings: Vec<(i64, Place, Value)>,
     first_seen: i64,
     /// The rule's clock when the last of them arrived.
     arrived: i64,
@@ -129,12 +142,59 @@ struct Open {
 struct Fired {
     event: (i64, Place),
     first: i64,
-    value: usize,
+    value: Value,
+}
+
+/// Numbers have an order, texts have none.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(usize),
+    Text(String),
+}
+
+impl Value {
+    fn print(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
 }
 
 impl Key {
     fn take(&mut self, settings: &Settings, event: (i64, Place), now: i64) {
-        for fired in self.judge(settings, event) {
+        let fired = self.judge(settings, event);
+        self.assign(settings, fired, now);
+    }
+
+    /// Whatever the clock has passed and was not decided before, each when the clock passes it.
+    fn decide(&mut self, settings: &Settings, key: &str, now: i64, over: &mut Vec<Recounted>) {
+        let Some(within) = settings.change else { return };
+        let mut passed: Vec<_> = self.all.iter().filter(|event| event.0 < now).cloned().collect();
+        passed.retain(|event| !self.values[event].is_empty());
+        passed.sort();
+        for pair in passed.windows(2) {
+            let (before, event) = (&pair[0], &pair[1]);
+            if self.fired.contains(event) || event.0 - before.0 > within {
+                continue;
+            }
+            let (old, new) = (&self.values[before], &self.values[event]);
+            if old == new {
+                continue;
+            }
+            self.fired.push(event.clone());
+            let value = match new.as_slice() {
+                [one] => format!("\"{one}\""),
+                many => format!("[\"{}\"]", many.join("\",\"")),
+            };
+            self.announce(settings, key, event.0, over);
+            let fired = Fired { event: event.clone(), first: event.0, value: Value::Text(value) };
+            self.assign(settings, vec![fired], event.0 + 1);
+        }
+    }
+
+    fn assign(&mut self, settings: &Settings, all: Vec<Fired>, now: i64) {
+        for fired in all {
             let time = fired.event.0;
             let fits = |open: &Open| {
                 time >= open.opened_at - settings.keep_open && time <= open.end(settings).0
@@ -167,7 +227,7 @@ impl Key {
     fn judge(&mut self, settings: &Settings, event: (i64, Place)) -> Vec<Fired> {
         let Some((count, within)) = settings.threshold else {
             let first = event.0;
-            return vec![Fired { event, first, value: 1 }];
+            return vec![Fired { event, first, value: Value::Number(1) }];
         };
         let full = self.kept.len() >= 4 * count;
         if full && self.kept.iter().all(|kept| event < *kept) {
@@ -186,6 +246,7 @@ impl Key {
                 window.len()
             };
             if value >= count && !self.fired.contains(last) {
+                let value = Value::Number(value);
                 found.push(Fired { event: last.clone(), first: window[0].0, value });
             }
         }
@@ -219,8 +280,8 @@ impl Key {
                 last_seen: *counted.iter().max().unwrap(),
                 count: counted.len(),
                 firings: alert.firings.len(),
-                value: latest.2,
-                peak: alert.firings.iter().map(|firing| firing.2).max().unwrap(),
+                value: latest.2.print(),
+                peak: alert.peak().print(),
                 resolved_at,
                 resolution,
             });
@@ -229,6 +290,19 @@ impl Key {
 }
 
 impl Open {
+    /// The highest value; the first one where they have no order.
+    fn peak(&self) -> &Value {
+        let mut peak = &self.firings[0].2;
+        for (_, _, value) in &self.firings {
+            if let (Value::Number(value_number), Value::Number(number)) = (value, peak)
+                && value_number > number
+            {
+                peak = value;
+            }
+        }
+        peak
+    }
+
     fn end(&self, settings: &Settings) -> (i64, &'static str) {
         let last = self.firings.iter().map(|firing| firing.0).max().unwrap();
         let (quiet, oldest) = (last + settings.keep_open, self.opened_at + settings.max_open);

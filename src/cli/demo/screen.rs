@@ -364,6 +364,7 @@ mod tests {
             count: 5,
             firings: 1,
             value: 5.into(),
+            previous: None,
             peak: 5.into(),
             approximate: false,
             opened_at: at,

@@ -262,6 +262,7 @@ fn notification(id: &str) -> Vec<u8> {
         count: 1,
         firings: 1,
         value: serde_json::Value::Null,
+        previous: None,
         peak: serde_json::Value::Null,
         approximate: false,
         opened_at: now,

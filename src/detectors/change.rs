@@ -1,0 +1,281 @@
+//! `[change]`: the value of a field differs from the one before it.
+//!
+//! An event is compared with the key's last event before it in (time, position) that has the field, if
+//! that is no more than `within` before; without `within`, however long ago that was. An array compares
+//! as a set; values are told apart as keys are: numbers by their shortest text, people without case. An
+//! event without the field takes no part. The event that differs fires, with both values.
+//!
+//! One more event can take the place of the one before, so an event is judged when the rule's clock
+//! has passed it. Until then it waits, at most [`EVENTS_MAX`] of a key: beyond that the oldest is judged
+//! early, and says so. Of values only what is shown is kept, and a hash of all of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, one_field};
+use crate::base::document::Table;
+use crate::base::{Diagnostics, Position, Timestamp, duration};
+use crate::event::{FieldName, Scalar};
+use crate::state::codec::{self, Broken, Reader};
+use crate::state::timeline::{Moment, Placed, Timeline};
+use crate::state::{CANONICAL_BYTES, canonical};
+
+/// The detector's entry in the family's table.
+pub const SPEC: DetectorSpec = DetectorSpec {
+    table: "change",
+    summary: "Fires when the value of `field` differs from the key's previous one; both are in the alert.",
+    example: r#"title    = "The country of a session changed"
+severity = "high"
+when     = 'event.category: authentication and event.outcome: success'
+group_by = ["user.name"]
+
+[change]
+field  = "source.geo.country_iso_code"
+within = "4h"
+
+[alert]
+title = "{{ user.name }} moved from {{ alert.previous }} to {{ alert.value }}"
+"#,
+    decides: Decides::OnTheClock,
+    parse,
+};
+
+/// The most values of an array that are shown; all of them are compared.
+pub const VALUES_SHOWN: usize = 16;
+
+const FORMAT: u8 = 1;
+
+/// The settings of one rule.
+#[derive(Debug, Clone)]
+struct Change {
+    field: FieldName,
+    /// Its name, for people's names are compared without case.
+    name: String,
+    within: Option<Duration>,
+}
+
+/// What is remembered of one key.
+#[derive(Debug)]
+struct Values {
+    change: Change,
+    /// The last event that was judged.
+    before: Option<Moment<Value>>,
+    /// Those that the clock has not passed.
+    waiting: Timeline<Value>,
+}
+
+/// What an event has in the field.
+#[derive(Debug, Clone)]
+struct Value {
+    /// Of the set of all its values.
+    hash: u128,
+    /// As the event spelt them, without repeats.
+    shown: Vec<Scalar>,
+    /// It has more or longer ones than are shown.
+    more: bool,
+}
+
+fn parse(mut table: Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
+    let field = one_field(&mut table, "field", found);
+    let written = table.has("within");
+    let within = table.duration("within", found).map(|within| within.value);
+    table.finish(found);
+    let field = field?;
+    if written && within.is_none() {
+        return None;
+    }
+    Some(Box::new(Change { name: field.to_string(), field, within }))
+}
+
+impl Detector for Change {
+    fn spec(&self) -> &'static DetectorSpec {
+        &SPEC
+    }
+
+    fn canonical(&self) -> String {
+        let within = self.within.map_or_else(|| "-".to_owned(), duration::print);
+        format!("field={} within={within}", self.name)
+    }
+
+    fn span(&self) -> Duration {
+        self.within.unwrap_or_default()
+    }
+
+    fn within(&self) -> Option<Duration> {
+        self.within
+    }
+
+    fn keeps(&self) -> usize {
+        EVENTS_MAX
+    }
+
+    fn fields(&self) -> Vec<FieldName> {
+        vec![self.field.clone()]
+    }
+
+    fn fresh(&self) -> Box<dyn KeyState> {
+        Box::new(Values { change: self.clone(), before: None, waiting: Timeline::default() })
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
+        match Values::decode(self.clone(), bytes) {
+            Ok(values) => Ok(Box::new(values)),
+            Err(broken) => Err(broken.to_string()),
+        }
+    }
+}
+
+impl Change {
+    /// What an event has in the field; `None` when that is nothing.
+    fn value(&self, occurrence: &Occurrence) -> Option<Value> {
+        let values = occurrence.values.first()?;
+        let mut distinct = BTreeSet::new();
+        let (mut shown, mut more) = (Vec::new(), false);
+        for value in values {
+            if !distinct.insert(canonical(&self.name, value)) {
+                continue;
+            }
+            let (value, cut) = shortened(value);
+            more |= cut || shown.len() >= VALUES_SHOWN;
+            if shown.len() < VALUES_SHOWN {
+                shown.push(value);
+            }
+        }
+        let mut all = Vec::new();
+        for text in &distinct {
+            codec::put_text(&mut all, text);
+        }
+        (!distinct.is_empty()).then(|| Value { hash: xxh3_128(&all), shown, more })
+    }
+}
+
+impl KeyState for Values {
+    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+        let Some(value) = self.change.value(occurrence) else { return };
+        let (time, position) = (occurrence.time, &occurrence.position);
+        if self.before.as_ref().is_some_and(|b| (time, position) <= (b.time, &b.position)) {
+            // Later ones were judged for want of room: nothing is taken back.
+            return;
+        }
+        let placed = self.waiting.insert(time, position, value, usize::MAX);
+        if placed != Placed::Known && self.waiting.len() > EVENTS_MAX {
+            self.judge_oldest(true, firings);
+        }
+    }
+
+    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>) {
+        while self.waiting.get(0).is_some_and(|oldest| oldest.time < clock) {
+            self.judge_oldest(false, firings);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.waiting.get(0).map(|oldest| oldest.time + Duration::from_millis(1))
+    }
+
+    fn depends_on(&self) -> Option<(Timestamp, Timestamp)> {
+        let before = self.before.as_ref().map(|before| before.time);
+        let oldest = before.or_else(|| self.waiting.get(0).map(|oldest| oldest.time))?;
+        Some((oldest, self.waiting.newest().or(before)?))
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        let Some((_, newest)) = self.depends_on() else { return Timestamp::MIN };
+        match self.change.within {
+            Some(within) => newest + within + Duration::from_millis(1),
+            None => Timestamp::MAX,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(FORMAT);
+        out.push(u8::from(self.before.is_some()));
+        if let Some(before) = &self.before {
+            codec::put_time(out, before.time);
+            codec::put_position(out, &before.position);
+            before.note.encode(out);
+        }
+        self.waiting.encode(out, |out, value| value.encode(out));
+    }
+}
+
+impl Values {
+    /// Compares the oldest of those that wait with the one before it, which it then is itself.
+    fn judge_oldest(&mut self, early: bool, firings: &mut Vec<Firing>) {
+        let Some(event) = self.waiting.take_oldest() else { return };
+        let reaches = |before: &&Moment<Value>| {
+            self.change.within.is_none_or(|within| event.time.since(before.time) <= within)
+        };
+        if let Some(before) = self.before.as_ref().filter(reaches)
+            && before.note.hash != event.note.hash
+        {
+            firings.push(Firing {
+                time: event.time,
+                position: Some(event.position.clone()),
+                first: event.time,
+                count: 1,
+                value: event.note.to_json(),
+                previous: Some(before.note.to_json()),
+                approximate: early || before.note.more || event.note.more,
+            });
+        }
+        self.before = Some(event);
+    }
+
+    fn decode(change: Change, bytes: &[u8]) -> Result<Self, Broken> {
+        let mut bytes = Reader::new(bytes);
+        if bytes.byte()? != FORMAT {
+            return Err(Broken("a change's memory of version 1"));
+        }
+        let before = if bytes.byte()? == 0 {
+            None
+        } else {
+            let (time, position): (_, Position) = (bytes.time()?, bytes.position()?);
+            Some(Moment { time, position, note: Value::decode(&mut bytes)? })
+        };
+        let waiting = Timeline::decode(&mut bytes, EVENTS_MAX, Value::decode)?;
+        bytes.end()?;
+        Ok(Self { change, before, waiting })
+    }
+}
+
+impl Value {
+    fn to_json(&self) -> serde_json::Value {
+        match self.shown.as_slice() {
+            [one] => one.to_json(),
+            many => many.iter().map(Scalar::to_json).collect(),
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.hash.to_le_bytes());
+        out.push(u8::from(self.more));
+        codec::put_len(out, self.shown.len());
+        for value in &self.shown {
+            codec::put_scalar(out, value);
+        }
+    }
+
+    fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
+        let hash = bytes.take(16)?.try_into().map_err(|_| Broken("sixteen bytes"))?;
+        let more = bytes.byte()? != 0;
+        let mut shown = Vec::new();
+        for _ in 0..bytes.count()? {
+            shown.push(bytes.scalar()?);
+        }
+        Ok(Self { hash: u128::from_le_bytes(hash), shown, more })
+    }
+}
+
+/// What is kept of a value to be shown, and whether that is not all of it.
+fn shortened(value: &Scalar) -> (Scalar, bool) {
+    match value {
+        Scalar::Text(text) if text.len() > CANONICAL_BYTES => {
+            let start = text.get(..text.floor_char_boundary(CANONICAL_BYTES)).unwrap_or_default();
+            (Scalar::Text(format!("{start}…").into()), true)
+        }
+        value => (value.clone(), false),
+    }
+}
