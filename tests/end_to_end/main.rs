@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broker;
 mod cloudtrail;
 mod command;
 mod crowd;
