@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod falco;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
