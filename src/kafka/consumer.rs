@@ -26,6 +26,9 @@ use crate::base::{Timestamp, clock};
 /// How long one question to the brokers may take.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long a broker that came back may take to find the end of its log.
+const RECOVERY_MAX: Duration = Duration::from_secs(10);
+
 /// How long a worker's regular question about its topics may take: it delays an order to stop.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -170,10 +173,12 @@ impl Consumer {
         }
     }
 
-    /// The broker says that a position is gone; this finds out which, and what is lost.
+    /// The broker says that a position is gone; this finds out which, and what is lost. If all are
+    /// there, as after a crash that the broker has recovered from, reading goes on: the client has
+    /// stopped fetching the partition and has to be told.
     fn find_lost(&self) -> Result<(), Error> {
         for (partition, position) in self.positions() {
-            let (low, high) = self.watermarks(&partition)?;
+            let (low, high) = self.recovered_watermarks(&partition, position)?;
             let lost = if position < low {
                 format!("{} records were removed before they were read", low - position)
             } else if position > high {
@@ -185,10 +190,53 @@ impl Consumer {
             };
             return Err(Error::Lost { partition, position, low, high, lost });
         }
-        // All positions are there (again). The client has stopped fetching all the same, and a new one
-        // resumes where the group stands.
-        let detail = "a broker refused a position that it holds; start again".to_owned();
-        Err(Error::Fatal { what: "reading", detail })
+        tracing::warn!(
+            group = self.group,
+            "a broker refused a position that it holds, fetching anew"
+        );
+        self.fetch_anew(&self.positions())
+    }
+
+    /// The watermarks once the log reaches up to `position`, or as they are after a while: a broker
+    /// that was killed answers before it has found the end of its log again.
+    fn recovered_watermarks(
+        &self,
+        partition: &TopicPartition,
+        position: i64,
+    ) -> Result<(i64, i64), Error> {
+        let end = clock::instant() + RECOVERY_MAX;
+        loop {
+            let (low, high) = self.watermarks(partition)?;
+            if position <= high || clock::instant() >= end {
+                return Ok((low, high));
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Has the client fetch owned partitions from these offsets, also those that it has stopped
+    /// fetching after an error, which a seek does not reach.
+    fn fetch_anew(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Error> {
+        let partitions: Vec<TopicPartition> = offsets.iter().map(|(p, _)| p.clone()).collect();
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            add(&mut list, partition, *offset)?;
+        }
+        self.client
+            .incremental_unassign(&list_of(&partitions))
+            .and_then(|()| self.client.incremental_assign(&list))
+            .map_err(|error| failed("fetching anew", &error))?;
+        self.remember(offsets);
+        Ok(())
+    }
+
+    fn remember(&self, offsets: &[(TopicPartition, i64)]) {
+        let mut owned = self.owned();
+        for (partition, offset) in offsets {
+            if let Some(owned) = owned.get_mut(partition) {
+                owned.from = *offset;
+            }
+        }
     }
 
     /// The last error that has not been seen to pass.
@@ -377,16 +425,23 @@ impl Consumer {
             .client
             .seek_partitions(list, QUERY_TIMEOUT)
             .map_err(|error| failed("seeking", &error))?;
+        let mut stopped = Vec::new();
         for element in answer.elements() {
-            element.error().map_err(|error| failed("seeking", &error))?;
-        }
-        let mut owned = self.owned();
-        for (partition, offset) in offsets {
-            if let Some(owned) = owned.get_mut(partition) {
-                owned.from = *offset;
+            match element.error() {
+                Ok(()) => {}
+                // The client does not fetch it: stopped after an error.
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) => {
+                    stopped.push((element.topic().to_owned(), element.partition()));
+                }
+                Err(error) => return Err(failed("seeking", &error)),
             }
         }
-        Ok(())
+        self.remember(offsets);
+        let is_stopped = |(partition, _): &&(TopicPartition, i64)| {
+            stopped.iter().any(|(t, p)| **t == *partition.topic && *p == partition.partition)
+        };
+        let stopped: Vec<_> = offsets.iter().filter(is_stopped).cloned().collect();
+        if stopped.is_empty() { Ok(()) } else { self.fetch_anew(&stopped) }
     }
 
     /// Delivers nothing more of these partitions until [`Self::resume`].

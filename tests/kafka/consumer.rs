@@ -73,6 +73,32 @@ fn a_consumer_alone_commits_a_prefix_and_goes_on_there() {
 }
 
 #[test]
+fn a_position_that_a_broker_refuses_for_a_while_is_read_on_from() {
+    let scene = Scene::new(kafka(), 1);
+    scene.produce(0..100);
+    let partition = TopicPartition::new(&*scene.input, 0);
+    let consumer =
+        scene.cluster.consumer(&scene.group, std::slice::from_ref(&scene.input)).unwrap();
+    join(&consumer, 1);
+    assert_eq!(next_offset(&consumer), 0);
+    // As after a crash: the log ends before the position, until the broker has recovered. The client
+    // is told that the position is out of range, and stops fetching for good.
+    consumer.seek(&[(partition.clone(), 130)]).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Long enough for the refusal, short enough for the patience with a broker.
+            std::thread::sleep(Duration::from_secs(2));
+            scene.produce(100..200);
+        });
+        assert_eq!(next_offset(&consumer), 130);
+    });
+    assert_eq!(next_offset(&consumer), 131);
+    consumer.seek(&[(partition.clone(), 3)]).unwrap();
+    assert_eq!(next_offset(&consumer), 3);
+    assert_eq!(consumer.position(&partition), Some(4));
+}
+
+#[test]
 fn a_consumer_dropped_before_it_answered_a_rebalance_still_leaves() {
     let scene = Scene::new(kafka(), 2);
     let topics = vec![scene.input.clone()];
