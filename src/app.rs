@@ -23,7 +23,7 @@ use crate::delivery::{Destination, Family};
 use crate::engine::Program;
 use crate::event::Layout;
 use crate::kafka::{Cluster, Health, State, Task, Topics, Worker, WorkerSettings, spawn};
-use crate::mapping::{Mappings, Options};
+use crate::mapping::Mappings;
 use crate::role::correlate::{self, Correlate};
 use crate::role::deliver::{self, Deliverer, Identify, Lane, NotifierLane, SinkLane};
 use crate::role::r#match::{self, Match};
@@ -104,7 +104,7 @@ impl fmt::Display for Failure {
 /// check instead of the configured ones.
 pub fn check(config: &Config, paths: &[PathBuf]) -> CheckReport {
     let mut unreadable = Diagnostics::new();
-    let mappings = read_tree(&config.mappings, &mut unreadable);
+    let mappings = read_mappings(config, &mut unreadable);
     let roots = if paths.is_empty() { std::slice::from_ref(&config.rules) } else { paths };
     let mut rules = Vec::new();
     for path in roots {
@@ -122,6 +122,14 @@ pub fn check(config: &Config, paths: &[PathBuf]) -> CheckReport {
         report.files.insert(0, (SourceText::new(&config.rules, ""), unreadable));
     }
     report
+}
+
+/// The configured mapping files.
+pub fn read_mappings(config: &Config, unreadable: &mut Diagnostics) -> Vec<SourceText> {
+    if config.mappings.as_os_str().is_empty() {
+        return Vec::new();
+    }
+    read_tree(&config.mappings, unreadable)
 }
 
 /// A rule file with its path below the configured root, which gives it its id; a file elsewhere
@@ -163,8 +171,8 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let program = Program::compile(report.rules.enabled().cloned(), &mut layout, &config.sets)
         .map_err(|faults| anyhow!("rules that were checked do not compile: {faults:?}"))?;
     let mut unreadable = Diagnostics::new();
-    let sources = read_tree(&config.mappings, &mut unreadable);
-    let options = Options { limits: config.limits, max_future_skew: config.max_future_skew };
+    let sources = read_mappings(config, &mut unreadable);
+    let options = config.options();
     let load = |layout: &Layout| {
         let (mappings, found) =
             Mappings::load(&sources, &config.tables, layout, &config.sets, options);

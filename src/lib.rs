@@ -40,6 +40,7 @@
 //!
 //! | core: values in, values out; no clock, no I/O | |
 //! |---|---|
+//! | `replay` | past or made-up events through the rules at once: replay, the tests in rule files |
 //! | `alert` | how an alert opens, grows and resolves |
 //! | `engine` | many rules over one stream: which may match, signals, windows driven by event time |
 //! | `rule` | the TOML as written → checked → compiled |
@@ -72,6 +73,7 @@ pub mod kafka;
 pub mod mapping;
 pub mod notifiers;
 pub mod query;
+pub mod replay;
 pub mod role;
 pub mod rule;
 pub mod sinks;

@@ -23,6 +23,7 @@ const LAYERS: &[&str] = &[
     "notifiers",
     "delivery",
     // Core from here on.
+    "replay",
     "alert",
     "engine",
     "rule",
@@ -35,7 +36,7 @@ const LAYERS: &[&str] = &[
 ];
 
 /// The uppermost folder of the core: values in, values out.
-const CORE_STARTS_AT: &str = "alert";
+const CORE_STARTS_AT: &str = "replay";
 
 /// What the core may not name: the outside world and the clock. Addresses (`std::net::IpAddr`)
 /// are values and stay allowed; sockets are not.

@@ -41,8 +41,29 @@ fn the_mistake_looks_as_printed() {
 }
 
 #[test]
+fn the_test_passes_and_fails_as_printed() {
+    let blocks_of = |language, start: &str| {
+        blocks(language).into_iter().find(|block| block.contains(start)).unwrap()
+    };
+    let (rule, test) = (blocks_of("toml", "API keys"), blocks_of("toml", "[[test]]"));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    write(folder.path(), "mine/key-spree.toml", &format!("{rule}\n{test}"));
+    let tested = hark(&["test", path]);
+    assert!(tested.status.success(), "{}", text(&tested.stdout));
+    let wrong = test.replace("\"8m\"", "\"9m\"");
+    write(folder.path(), "mine/key-spree.toml", &format!("{rule}\n{wrong}"));
+    let tested = hark(&["test", path]);
+    let shown = blocks_of("", "FAILED");
+    assert!(text(&tested.stdout).starts_with(&shown), "{}", text(&tested.stdout));
+    assert!(!tested.status.success());
+}
+
+#[test]
 fn every_setting_is_right() {
-    let settings: Vec<_> = blocks("toml").into_iter().filter(|b| !b.contains("\nwhen ")).collect();
+    let of_a_rule = |block: &String| block.contains("\nwhen ") || block.starts_with("[[test]]");
+    let settings: Vec<_> = blocks("toml").into_iter().filter(|b| !of_a_rule(b)).collect();
     assert_eq!(settings.len(), 1);
     let folder = tempfile::tempdir().unwrap();
     let token = write(folder.path(), "splunk-token", "t");

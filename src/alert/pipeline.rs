@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::Timestamp;
 use crate::engine::matching::Fault;
-use crate::engine::{Matched, Program, Record, Signals, Source, SourceTime, Tick};
+use crate::engine::{Key, Matched, Program, Record, Signals, Source, SourceTime, Tick};
 use crate::event::{Event, Layout};
 use crate::query::Sets;
 use crate::rule::Rule;
@@ -23,7 +23,7 @@ pub struct Pipeline {
     rules: Arc<Rules>,
     partitions: Vec<Correlation>,
     matched: Matched,
-    met: Vec<Arc<str>>,
+    met: Vec<(Arc<str>, Key)>,
     clock: Option<Timestamp>,
 }
 
@@ -67,15 +67,8 @@ impl Pipeline {
         let mut matched = std::mem::take(&mut self.matched);
         self.program.signals(event, self.count(), &mut matched);
         self.met.clear();
-        self.met.extend(
-            matched
-                .records
-                .iter()
-                .flat_map(|(_, record)| &record.signals)
-                .map(|signal| signal.rule.clone()),
-        );
-        self.met.sort_unstable();
-        self.met.dedup();
+        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
+        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
         for (partition, signals) in matched.records.drain(..) {
             self.signals(partition, signals, out);
         }
@@ -83,9 +76,9 @@ impl Pipeline {
         self.advance(event.time, out);
     }
 
-    /// The rules that the last event met, in order of their ids; those that it gave no key are
-    /// [`Self::unkeyed`].
-    pub fn met(&self) -> &[Arc<str>] {
+    /// The rules that the last event met and the keys that it gave them; on one partition in the
+    /// rules' order. Those that it gave no key are [`Self::unkeyed`].
+    pub fn met(&self) -> &[(Arc<str>, Key)] {
         &self.met
     }
 

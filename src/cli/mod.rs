@@ -4,7 +4,12 @@
 
 pub mod check;
 pub mod demo;
+mod input;
+pub mod replay;
 pub mod run;
+mod table;
+pub mod test;
+mod workshop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +26,7 @@ use crate::config::{self, Layers, Loaded};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -34,6 +39,10 @@ enum Command {
     Run(run::Arguments),
     /// Check configuration, mappings and rules; every mistake with its place.
     Check(check::Arguments),
+    /// Run the tests that rule files carry.
+    Test(test::Arguments),
+    /// Run past events through the rules: which alerts would there have been?
+    Replay(replay::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
     ///
     /// Runs the same daemon as `hark run`, on an embedded broker: audit events of five products go
@@ -42,17 +51,14 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+/// The configuration file unless another is named.
+const CONFIG: &str = "config/hark.toml";
+
 /// Where the configuration comes from: the same for every command that reads one.
 #[derive(Debug, Args)]
 struct ConfigArguments {
     /// The configuration file.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "config/hark.toml",
-        env = "HARK_CONFIG"
-    )]
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG, env = "HARK_CONFIG")]
     config: PathBuf,
     /// Set one key over file and environment; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

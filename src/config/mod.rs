@@ -7,6 +7,7 @@ mod load;
 mod read;
 mod secrets;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::base::Diagnostics;
 use crate::base::diagnostic::SourceText;
 use crate::event::decode::Limits;
 use crate::kafka::{self, StartPolicy};
-use crate::mapping::Tables;
+use crate::mapping::{Options, Tables};
 use crate::query::Sets;
 use crate::{notifiers, sinks};
 
@@ -33,8 +34,10 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Root of the rule files.
     pub rules: PathBuf,
-    /// Root of the mapping files.
+    /// Root of the mapping files; empty: there are none.
     pub mappings: PathBuf,
+    /// Root of the records that rules' tests call by name: `<mapping>/<name>.json`.
+    pub samples: PathBuf,
     /// Lists and schedules.
     pub sets: Sets,
     /// What mappings look things up in.
@@ -51,6 +54,13 @@ pub struct Config {
     pub limits: Limits,
     /// How far ahead an event may claim to be.
     pub max_future_skew: Duration,
+}
+
+impl Config {
+    /// The bounds that records are read with.
+    pub fn options(&self) -> Options {
+        Options { limits: self.limits, max_future_skew: self.max_future_skew }
+    }
 }
 
 /// One audit topic.
@@ -80,6 +90,14 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// Diagnostics with the text they point into: the file, then the merged layers.
     pub found: Vec<(SourceText, Diagnostics)>,
+}
+
+/// What trying rules out needs where nobody has written a configuration yet: defaults, and no
+/// mappings. Nothing can be run with it.
+pub fn without_file() -> Config {
+    let environment = Environment::new(BTreeMap::new(), PathBuf::new());
+    let config = read::read("", Path::new(""), &environment, &mut Diagnostics::new());
+    Config { mappings: PathBuf::new(), ..config }
 }
 
 /// Reads all layers, every mistake at once.

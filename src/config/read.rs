@@ -35,6 +35,7 @@ pub(super) fn read(
     let instance = root.text("instance", found).map_or_else(host_name, |text| text.value);
     let rules = path(&mut root, "rules", "rules", found);
     let mappings = path(&mut root, "mappings", "mappings", found);
+    let samples = path(&mut root, "samples", "samples", found);
     let kafka = root.table("kafka", found).map(|table| read_kafka(table, secrets, found));
     let sources = root.table("sources", found).map(|table| read_sources(&table, found));
     root.require("sources", found);
@@ -54,6 +55,7 @@ pub(super) fn read(
         sources: sources.unwrap_or_default(),
         rules,
         mappings,
+        samples,
         sets,
         tables: tables.unwrap_or_default(),
         notifiers: notifiers.unwrap_or_default(),

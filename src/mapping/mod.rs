@@ -17,6 +17,7 @@ use crate::event::decode::{Decoder, Limits, Malformed};
 use crate::event::{Event, FieldName, Layout, Wanted};
 use crate::query::Sets;
 
+mod common;
 mod edits;
 mod kafka;
 mod program;
@@ -25,6 +26,7 @@ mod syntax;
 mod table;
 mod time;
 
+pub use common::Common;
 pub use edits::Edits;
 pub use table::{ROWS_MAX, Table, Tables};
 
@@ -108,7 +110,8 @@ pub struct Unusable {
 const DETAIL_MAX: usize = 300;
 
 impl Unusable {
-    fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
+    /// With a detail that is cut to what people read.
+    pub fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
         Self { reason, detail: detail.as_ref().chars().take(DETAIL_MAX).collect() }
     }
 }

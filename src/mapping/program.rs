@@ -432,13 +432,17 @@ fn shape(value: &Scalar, regex: Option<&Regex>, letters: Letters) -> Option<Scal
     })
 }
 
-fn replace(event: &mut Event, field: FieldId, values: Values) {
+pub(super) fn replace(event: &mut Event, field: FieldId, values: Values) {
     if let Some(slot) = event.slot_mut(field) {
         *slot = Slot::Values(values);
     }
 }
 
-fn put_if_missing(event: &mut Event, field: Option<FieldId>, value: impl FnOnce() -> Scalar) {
+pub(super) fn put_if_missing(
+    event: &mut Event,
+    field: Option<FieldId>,
+    value: impl FnOnce() -> Scalar,
+) {
     if let Some(field) = field.filter(|field| event.values(*field).is_empty()) {
         replace(event, field, SmallVec::from_buf([value()]));
     }

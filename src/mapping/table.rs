@@ -54,6 +54,21 @@ impl Table {
         Ok(table)
     }
 
+    /// From the rows that a test gives, which does not say what they are looked up by: each is found
+    /// by any of its values, the earlier row first.
+    pub fn of_test<'r>(rows: impl IntoIterator<Item = &'r Map<String, Value>>) -> Self {
+        let mut table = Self::default();
+        for row in rows {
+            let columns: BTreeMap<_, _> =
+                row.iter().map(|(n, v)| (n.clone(), scalars(v))).collect();
+            for key in columns.values().flatten() {
+                let row = table.rows.entry(key.to_string().to_lowercase());
+                row.or_insert_with(|| columns.clone());
+            }
+        }
+        table
+    }
+
     /// From a JSON array of objects; array values become several values.
     pub fn from_json(text: &str, key: &str) -> Result<Self, String> {
         let rows: Vec<Map<String, Value>> = serde_json::from_str(text)

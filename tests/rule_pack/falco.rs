@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::time::Duration;
 
-use hark::base::Timestamp;
+use hark::mapping::{Options, Tables};
+use hark::replay::{Bench, Samples};
 use serde_json::{Map, Value};
 
-use super::{Run, mappings, of_products, root, rules, sets};
+use super::{happening, mappings, of_products, root, rules, sets};
 
 /// A rule of ours, and those of Falco that it stands for.
 const SAME: [(&str, &[&str]); 6] = [
@@ -42,25 +43,22 @@ fn events() -> Vec<(BTreeSet<String>, Value)> {
 #[test]
 fn rules_for_kubernetes_agree_with_falcos_own_tests() {
     let (events, mappings, sets) = (events(), mappings(), sets());
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("kubernetes")).unwrap();
-    for (n, (_, event)) in events.iter().enumerate() {
-        let path = folder.path().join(format!("kubernetes/{n}.json"));
-        std::fs::write(path, event.to_string()).unwrap();
-    }
-    let own = of_products(&mappings, &["kubernetes"].into());
-    let start = Timestamp::parse("2026-01-05T00:00:00Z").unwrap();
+    let name = |n: usize| format!("kubernetes/{n}");
+    let sample = |(n, (_, event)): (usize, &(_, Value))| (name(n), Ok(event.to_string().into()));
+    let samples: Samples = events.iter().enumerate().map(sample).collect();
+    let (own, tables) = (of_products(&mappings, &["kubernetes"].into()), Tables::new());
+    let options = Options::default();
+    let bench = Bench { mappings: &own, tables: &tables, sets: &sets, options, samples: &samples };
     // Half a day apart, each event is an alert of its own.
-    let time = |n: usize| start + Duration::from_hours(12) * u32::try_from(n).unwrap();
-    let times: Vec<Timestamp> = (0..events.len()).map(time).collect();
+    let after = |n: usize| Duration::from_hours(12) * u32::try_from(n).unwrap();
+    let all = (0..events.len()).map(|n| (after(n), name(n)));
+    let test = happening("2026-01-05T00:00:00Z", all);
+    let times: Vec<_> = (0..events.len()).map(|n| test.start + after(n)).collect();
     let (mut compared, rules) = (0, rules());
     for (id, theirs) in SAME {
         let rule = rules.iter().find(|rule| rule.id.to_string() == id).unwrap();
-        let mut run = Run::new(rule, &own, &sets, folder.path());
-        for (n, time) in times.iter().enumerate() {
-            run.sample(&format!("kubernetes/{n}"), *time);
-        }
-        let fired: BTreeSet<_> = run.finish().iter().map(|alert| alert.opened_at).collect();
+        let trial = bench.one(rule, &test).unwrap();
+        let fired: BTreeSet<_> = trial.alerts().iter().map(|alert| alert.opened_at).collect();
         for ((names, event), time) in events.iter().zip(&times) {
             let expected = theirs.iter().any(|name| names.contains(*name));
             assert_eq!(fired.contains(time), expected, "{id}, Falco: {names:?}, event: {event}");

@@ -1,10 +1,9 @@
 //! The rules that Hark ships: each is right, says what a reader needs, holds its own tests, and
 //! fires for exactly the products that have such an event.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod falco;
-mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,15 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect_file;
-use hark::alert::Alert;
 use hark::base::diagnostic::SourceText;
 use hark::base::document::Document;
 use hark::base::{Diagnostics, Timestamp};
-use hark::mapping::Tables;
+use hark::mapping::{Options, Tables};
 use hark::query::Sets;
-use hark::rule::test_case::{Expected, Origin, RuleTest};
+use hark::replay::{Bench, Samples, Trial};
+use hark::rule::test_case::{Offset, Origin, RuleTest, TestEvent};
 use hark::rule::{CheckInput, CheckReport, Rule, RuleFile, check};
-use run::Run;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -126,90 +124,71 @@ fn every_rule_has_a_test_that_fires_and_one_that_does_not() {
     }
 }
 
+/// All samples by name.
+fn all_samples() -> Samples {
+    let read = |(name, path): (String, PathBuf)| {
+        (name.trim_end_matches(".json").to_owned(), Ok(std::fs::read(path).unwrap()))
+    };
+    files(&samples(), "json").into_iter().map(read).collect()
+}
+
 #[test]
 fn every_rule_holds_its_own_tests() {
-    let (mappings, sets, samples) = (mappings(), sets(), samples());
-    let mut failures = String::new();
-    for rule in rules() {
-        for test in &rule.tests {
-            let products = test.events.iter().filter_map(|entry| match &entry.origin {
-                Origin::Sample(name) => name.split('/').next(),
-                Origin::Fields(_) => None,
-            });
-            let own = of_products(&mappings, &products.collect());
-            let opened = Run::new(&rule, &own, &sets, &samples).test(test);
-            if let Err(why) = compare(test, &opened) {
-                writeln!(failures, "{}: {}: {why}", rule.id, test.name).unwrap();
-                for alert in &opened {
-                    writeln!(
-                        failures,
-                        "    opened {} {:?} count {} {} {:?}",
-                        alert.opened_at, alert.key, alert.count, alert.severity, alert.title
-                    )
-                    .unwrap();
-                }
-            }
-        }
-    }
-    assert!(failures.is_empty(), "\n{failures}");
+    let (mappings, sets, tables, samples) = (mappings(), sets(), Tables::new(), all_samples());
+    let (options, mappings) = (Options::default(), mappings.as_slice());
+    let bench = Bench { mappings, tables: &tables, sets: &sets, options, samples: &samples };
+    let trials = bench.run(&rules()).unwrap();
+    assert!(trials.len() >= 20, "only {} tests", trials.len());
+    let failed = trials.iter().filter(|trial| !trial.passed()).map(Trial::timeline);
+    let failed: String = failed.collect();
+    assert!(failed.is_empty(), "\n{failed}");
 }
 
-fn compare(test: &RuleTest, opened: &[Alert]) -> Result<(), String> {
-    if opened.len() != test.expect.len() {
-        return Err(format!("expected {} alerts, found {}", test.expect.len(), opened.len()));
+/// A test in which samples happen, each so long after the start, and nothing is expected.
+fn happening(start: &str, samples: impl Iterator<Item = (Duration, String)>) -> RuleTest {
+    let event = |(distance, name)| TestEvent {
+        origin: Origin::Sample(name),
+        at: Offset { distance, before: false },
+        times: 1,
+        every: Duration::ZERO,
+        set: BTreeMap::new(),
+        unset: Vec::new(),
+    };
+    RuleTest {
+        name: "samples happen".to_owned(),
+        start: Timestamp::parse(start).unwrap(),
+        events: samples.map(event).collect(),
+        lists: BTreeMap::new(),
+        tables: BTreeMap::new(),
+        cold_start: false,
+        run_for: None,
+        expect: Vec::new(),
     }
-    for (n, (expected, alert)) in test.expect.iter().zip(opened).enumerate() {
-        differs(expected, alert, test.start).map_or(Ok(()), |what| Err(format!("{n}: {what}")))?;
-    }
-    Ok(())
-}
-
-/// What an alert has otherwise than expected.
-fn differs(expected: &Expected, alert: &Alert, start: Timestamp) -> Option<&'static str> {
-    let key = expected
-        .key
-        .iter()
-        .all(|(field, value)| alert.key.get(&field.dotted()).is_some_and(|found| found == value));
-    let checks = [
-        (key, "key"),
-        (expected.at.is_none_or(|at| at.from(start) == alert.opened_at), "at"),
-        (expected.count.is_none_or(|count| count == alert.count), "count"),
-        (expected.value.as_ref().is_none_or(|value| *value == alert.value), "value"),
-        (expected.severity.is_none_or(|severity| severity == alert.severity), "severity"),
-        (expected.title.as_ref().is_none_or(|title| *title == alert.title), "title"),
-        (
-            expected.resolved_at.is_none_or(|at| Some(at.from(start)) == alert.resolved_at),
-            "resolved_at",
-        ),
-    ];
-    checks.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
 }
 
 /// Each product's samples, all of them, ten times in a night, against each rule alone.
 #[test]
 fn a_rule_fires_for_the_products_that_have_such_an_event_and_for_no_other() {
-    let (mappings, sets, folder) = (mappings(), sets(), samples());
-    let night = Timestamp::parse("2026-01-06T02:00:00Z").unwrap();
+    let (mappings, sets, tables, samples) = (mappings(), sets(), Tables::new(), all_samples());
     let mut of_product: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, _) in files(&folder, "json") {
-        let name = name.trim_end_matches(".json").to_owned();
+    for name in samples.keys() {
         let product = name.split('/').next().unwrap().to_owned();
-        of_product.entry(product).or_default().push(name);
+        of_product.entry(product).or_default().push(name.clone());
     }
     let mut matrix = String::new();
     for rule in rules() {
         writeln!(matrix, "{} [{}]", rule.id, rule.severity).unwrap();
         for (product, names) in &of_product {
             let own = of_products(&mappings, &[product.as_str()].into());
-            let mut run = Run::new(&rule, &own, &sets, &folder);
-            for second in 0..10 {
-                for name in names {
-                    run.sample(name, night + Duration::from_secs(second));
-                }
-            }
-            let alerts = run.finish();
+            let options = Options::default();
+            let bench =
+                Bench { mappings: &own, tables: &tables, sets: &sets, options, samples: &samples };
+            let seconds = (0..10).map(Duration::from_secs);
+            let all = seconds.flat_map(|at| names.iter().map(move |name| (at, name.clone())));
+            let trial = bench.one(&rule, &happening("2026-01-06T02:00:00Z", all)).unwrap();
+            let alerts = trial.alerts();
             // A title that shows a dash where a name should be helps nobody.
-            for alert in &alerts {
+            for alert in alerts {
                 assert!(!alert.title.contains('–'), "{} {product}: {}", rule.id, alert.title);
             }
             if let Some(alert) = alerts.first() {

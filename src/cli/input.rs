@@ -1,0 +1,225 @@
+//! Records from files and standard input: a line each, as they are or compressed by gzip or zstd,
+//! which their first bytes tell.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// The name that stands for standard input.
+pub(super) const STDIN: &str = "-";
+
+/// All inputs, one after the other.
+pub(super) struct Input {
+    paths: std::vec::IntoIter<PathBuf>,
+    now: Option<(PathBuf, Box<dyn BufRead>)>,
+    /// Bytes read from files, as they lie there.
+    read: Rc<Cell<u64>>,
+    /// Bytes of all files together; `None` when one of them is no file.
+    pub(super) total: Option<u64>,
+    line: Vec<u8>,
+    /// More bytes of one line than this are read but not kept.
+    line_max: usize,
+}
+
+/// An input that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot read {}: {}", named(&self.path), self.error)
+    }
+}
+
+impl Input {
+    /// No paths: standard input. A line longer than `line_max` bytes is cut just behind that.
+    pub(super) fn new(paths: &[PathBuf], line_max: usize) -> Self {
+        let paths = if paths.is_empty() { vec![PathBuf::from(STDIN)] } else { paths.to_vec() };
+        let size = |path: &PathBuf| {
+            std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+        };
+        let total = paths.iter().map(size).sum();
+        let (paths, read) = (paths.into_iter(), Rc::default());
+        Self { paths, now: None, read, total, line: Vec::new(), line_max }
+    }
+
+    /// Bytes of files read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// The next line that is not blank, without its end, and the input that it stands in.
+    pub(super) fn next(&mut self) -> Result<Option<(&Path, &[u8])>, Unreadable> {
+        loop {
+            if self.now.is_none() {
+                let Some(path) = self.paths.next() else { return Ok(None) };
+                let opened = open(&path, self.read.clone());
+                let opened = opened.map_err(|error| Unreadable { path: path.clone(), error })?;
+                self.now = Some((path, opened));
+            }
+            let Some((path, reader)) = &mut self.now else { return Ok(None) };
+            let more = read_line(reader.as_mut(), &mut self.line, self.line_max);
+            if !more.map_err(|error| Unreadable { path: path.clone(), error })? {
+                self.now = None;
+            } else if !self.line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        Ok(self.now.as_ref().map(|(path, _)| (path.as_path(), self.line.trim_ascii_end())))
+    }
+}
+
+/// What people call an input.
+pub(super) fn named(path: &Path) -> String {
+    if path.as_os_str() == STDIN { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn open(path: &Path, count: Rc<Cell<u64>>) -> io::Result<Box<dyn BufRead>> {
+    let source: Box<dyn Read> =
+        if path.as_os_str() == STDIN { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut source = BufReader::with_capacity(1 << 16, Counted { source, count });
+    let start = source.fill_buf()?;
+    if start.starts_with(GZIP) {
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(source))));
+    }
+    if start.starts_with(ZSTD) {
+        let frames = Frames(Some(frame(source)?));
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, frames)));
+    }
+    Ok(Box::new(source))
+}
+
+/// Reads a line into `line`, which is cleared first; `false` at the end.
+fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>, max: usize) -> io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let some = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            some => some?,
+        };
+        if some.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = memchr::memchr(b'\n', some);
+        let part = some.get(..end.unwrap_or(some.len())).unwrap_or_default();
+        // One byte too many says that the line is too long.
+        let room = max.saturating_add(1).saturating_sub(line.len());
+        line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+        let used = end.map_or(some.len(), |end| end + 1);
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+/// Counts what is read.
+struct Counted {
+    source: Box<dyn Read>,
+    count: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(into)?;
+        self.count.set(self.count.get() + read as u64);
+        Ok(read)
+    }
+}
+
+/// A zstd file is one frame or several.
+struct Frames<R: BufRead>(Option<StreamingDecoder<R, FrameDecoder>>);
+
+fn frame<R: BufRead>(source: R) -> io::Result<StreamingDecoder<R, FrameDecoder>> {
+    StreamingDecoder::new(source).map_err(io::Error::other)
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(now) = &mut self.0 {
+            let read = now.read(into)?;
+            if read > 0 || into.is_empty() {
+                return Ok(read);
+            }
+            let Some(ended) = self.0.take() else { break };
+            let mut source = ended.into_inner();
+            if !source.fill_buf()?.is_empty() {
+                self.0 = Some(frame(source)?);
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    const LINES: &str = "{\"a\": 1}\n\n  \r\n{\"a\": 2}\r\nlast";
+    /// [`LINES`] through `zstd`, twice: two frames.
+    const ZSTD_LINES: &[u8] = b"(\xb5/\xfd$\x1c\xe1\x00\x00{\x22a\x22: 1}\x0a\x0a  \x0d\x0a{\x22a\x22: 2}\x0d\x0alast\xc5\xa2\x09\xa5(\xb5/\xfd$\x1c\xe1\x00\x00{\x22a\x22: 1}\x0a\x0a  \x0d\x0a{\x22a\x22: 2}\x0d\x0alast\xc5\xa2\x09\xa5";
+
+    fn lines(content: &[u8], max: usize) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, content).unwrap();
+        let mut input = Input::new(&[path.clone(), path], max);
+        let mut all = Vec::new();
+        while let Some((_, line)) = input.next().unwrap() {
+            all.push(String::from_utf8(line.to_vec()).unwrap());
+        }
+        assert_eq!((Some(input.read()), input.read()), (input.total, 2 * content.len() as u64));
+        all
+    }
+
+    #[test]
+    fn blank_lines_are_no_records_and_the_last_needs_no_end() {
+        let once = ["{\"a\": 1}", "{\"a\": 2}", "last"];
+        assert_eq!(lines(LINES.as_bytes(), 100), [once, once].concat());
+        assert_eq!(lines(b"", 100), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_too_long_is_cut_one_byte_behind_the_bound() {
+        assert_eq!(
+            lines(b"12345\n123456\n12345678\n1", 5)[..4],
+            ["12345", "123456", "123456", "1"]
+        );
+    }
+
+    #[test]
+    fn compression_is_told_by_the_first_bytes() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(LINES.as_bytes()).unwrap();
+        let member = gzip.finish().unwrap();
+        // Two members run together, as `cat a.gz b.gz` makes them: the last line goes on.
+        let twice = lines(&[member.clone(), member].concat(), 100);
+        assert_eq!(twice[..4], ["{\"a\": 1}", "{\"a\": 2}", "last{\"a\": 1}", "{\"a\": 2}"]);
+        assert_eq!(lines(ZSTD_LINES, 100), twice);
+    }
+
+    #[test]
+    fn what_is_damaged_or_missing_is_told_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.gz");
+        std::fs::write(&path, [0x1f, 0x8b, 0, 0]).unwrap();
+        let told = Input::new(&[path], 9).next().unwrap_err().to_string();
+        assert!(told.starts_with("cannot read ") && told.contains("x.gz: "), "{told}");
+        let told = Input::new(&["nowhere".into()], 9).next().unwrap_err().to_string();
+        assert!(told.starts_with("cannot read nowhere: No such file"), "{told}");
+    }
+}

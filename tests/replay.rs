@@ -1,0 +1,398 @@
+//! `hark test` and `hark replay` as people and CI meet them: the binary itself, its words and its
+//! exit codes; and a replay held against the very roles that run live.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use hark::alert::{Alert, Correlation, Findings, Limits, Progress, Rules};
+use hark::base::diagnostic::SourceText;
+use hark::base::{Position, Timestamp};
+use hark::engine::{Matched, Program, Record, Source, SourceTime, Tick};
+use hark::event::Layout;
+use hark::mapping::{Mappings, Options, RawRecord, Tables};
+use hark::query::Sets;
+use hark::replay::{Replay, Through};
+use hark::rule::{self, Rule};
+use serde_json::Value;
+
+const RULE: &str = r#"title = "Repeated failed logins"
+severity = "high"
+when = 'event.action: failed'
+group_by = ["user.name"]
+threshold = { count = 3, within = "5m" }
+[alert]
+title = "{{ alert.count }} failures of {{ user.name }}"
+
+[[test]]
+name = "three are an alert"
+events = [{ fields = { "event.action" = "failed", "user.name" = "eve" }, times = 3, every = "1m" }]
+expect = [{ at = "2m", count = 3 }]
+"#;
+
+/// Common fields, dotted and nested, times in both ways, and some that are no events.
+const EVENTS: &str = r#"{"@timestamp":"2026-01-05T12:00:00Z","event":{"action":"failed"},"user.name":"eve"}
+{"@timestamp":1767614401000,"event.action":"failed","user":{"name":"Eve"}}
+
+{"@timestamp":"2026-01-05T12:00:02Z","event.action":"failed","user":{"name":"eve"}}
+{"@timestamp":"2026-01-05T13:00:00Z","event.action":"failed"}
+{"@timestamp":"2026-01-05T12:50:00Z","event.action":"failed","user.name":"eve"}
+"#;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// A folder with a rule and events, and nothing else: no configuration.
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("rules/mine/logins.toml", RULE);
+        folder.write("events.jsonl", EVENTS);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn hark(&self, arguments: &[&str]) -> Output {
+        hark(self.0.path(), arguments, "")
+    }
+}
+
+fn hark(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
+    command.args(arguments).current_dir(folder).env_remove("HARK_CONFIG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn json(bytes: &[u8]) -> Vec<Value> {
+    text(bytes).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Standard output and error as one text, with what depends on the machine's speed taken out.
+fn check(output: &Output, code: i32, expected: &Expect) {
+    let mut all = format!("{}--\n{}", text(&output.stdout), text(&output.stderr));
+    for word in [" passed in ", " failed in "] {
+        let took = all.split_once(word).and_then(|(_, rest)| rest.split_once(" s"));
+        if let Some(took) = took.map(|(seconds, _)| format!("{word}{seconds} s")) {
+            all = all.replace(&took, &format!("{word}0.00 s"));
+        }
+    }
+    expected.assert_eq(&all);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[test]
+fn a_rule_is_tested_where_there_is_nothing_but_the_rule() {
+    let folder = Folder::new();
+    check(
+        &folder.hark(&["test", "rules", "--list"]),
+        0,
+        &expect![[r"
+        passed  mine/logins: three are an alert
+        1 test of 1 rule passed in 0.00 s
+        --
+    "]],
+    );
+    folder.write("rules/mine/logins.toml", &RULE.replace("count = 3 }", "count = 4 }"));
+    check(
+        &folder.hark(&["test", "--junit", "out.xml"]),
+        1,
+        &expect![[r"
+        FAILED  mine/logins: three are an alert
+          count: expected 4, found 3
+            0s…1m  event     event.action: failed, user.name: eve 1 to 2 of 3  matches  user.name: eve
+               2m  event     event.action: failed, user.name: eve 3 of 3  matches  user.name: eve  fires, count 3
+               2m  opens     high alert `3 failures of eve`  user.name: eve
+               2m  expected  ✗ count: expected 4, found 3
+               7m  resolves  `3 failures of eve`, quiet for keep_open, count 3
+
+        1 of 1 test of 1 rule failed in 0.00 s
+        --
+    "]],
+    );
+    let xml = std::fs::read_to_string(folder.0.path().join("out.xml")).unwrap();
+    assert!(
+        xml.contains("tests=\"1\" failures=\"1\"")
+            && xml.contains("file=\"rules/mine/logins.toml\"")
+    );
+    folder.write("rules/mine/logins.toml", &RULE.replace("threshold", "treshold"));
+    check(
+        &folder.hark(&["test"]),
+        1,
+        &expect![[r#"
+        --
+        error[unknown-key]: unknown key `treshold`
+         --> rules/mine/logins.toml:5:1
+          |
+        5 | treshold = { count = 3, within = "5m" }
+          | ^^^^^^^^
+          |
+          = help: did you mean `threshold`?
+
+        error: 1 rule and no mappings checked: 1 error; nothing was run
+    "#]],
+    );
+}
+
+#[test]
+fn the_shipped_rules_hold_their_tests_in_no_time() {
+    let output = hark(&root(), &["test"], "");
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    let seconds: f64 =
+        said.split(" passed in ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    // Two seconds for hundreds of rules, optimised; this is a handful, and it is not.
+    assert!(seconds < 2.0, "{said}");
+}
+
+#[test]
+fn alerts_and_what_each_rule_made_of_the_events_are_a_table() {
+    let folder = Folder::new();
+    let replay = ["replay", "--rules", "rules", "--mapping", "none", "events.jsonl"];
+    check(
+        &folder.hark(&replay),
+        0,
+        &expect![[r"
+        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
+        2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
+
+        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+        mine/logins        5       1     1      1       1
+        5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+        --
+    "]],
+    );
+    let firings = [&replay[..], &["--firings"]].concat();
+    check(
+        &folder.hark(&firings),
+        0,
+        &expect![[r"
+        TIME                  RECORD  RULE         KEY  COUNT  VALUE
+        2026-01-05T12:00:02Z       2  mine/logins  eve      3  3
+
+        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+        mine/logins        5       1     1      1       1
+        5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+        --
+    "]],
+    );
+    let denied = folder.hark(&[&replay[..], &["--deny-alerts"]].concat());
+    assert_eq!((text(&denied.stderr), denied.status.code()), ("error: 1 alert opened\n", Some(1)));
+}
+
+#[test]
+fn programs_read_one_object_a_line() {
+    let folder = Folder::new();
+    let replay = ["replay", "--rules", "rules", "--mapping", "none", "--format", "json"];
+    let alerts = hark(folder.0.path(), &replay, EVENTS);
+    assert_eq!(alerts.status.code(), Some(0));
+    let alerts = json(&alerts.stdout);
+    assert_eq!(alerts.len(), 1);
+    let alert: Alert = serde_json::from_value(alerts[0].clone()).unwrap();
+    assert_eq!((alert.count, alert.rule.id.as_str()), (3, "mine/logins"));
+    assert_eq!(alert.resolved_at.unwrap().to_string(), "2026-01-05T12:05:02Z");
+    let open = [&replay[..], &["--run-for", "0s"]].concat();
+    let events: String = EVENTS.split_inclusive('\n').take(4).collect();
+    let open = json(&hark(folder.0.path(), &open, &events).stdout);
+    assert_eq!((&open[0]["status"], &open[0]["count"]), (&"open".into(), &3.into()));
+    let firings = [&replay[..], &["--firings", "events.jsonl"]].concat();
+    expect![[r#"
+        {"firing":{"rule":"mine/logins","time":"2026-01-05T12:00:02Z","key":{"user.name":"eve"},"index":2,"count":3,"value":3}}
+    "#]].assert_eq(text(&folder.hark(&firings).stdout));
+}
+
+#[test]
+fn what_cannot_be_used_is_told_and_counts_as_a_failure() {
+    let folder = Folder::new();
+    let replay = |more: &[&str]| {
+        folder.hark(&[&["replay", "--rules", "rules", "--mapping", "none"], more].concat())
+    };
+    folder.write("bad.jsonl", &format!("{EVENTS}oops\n{{}}\n[]\n"));
+    check(
+        &replay(&["events.jsonl", "bad.jsonl"]),
+        1,
+        &expect![[r"
+        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
+        2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
+
+        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+        mine/logins       10       2     5      1       1
+        13 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+        2 records not used: not_json, first number 10: expected an object, found `o`
+        1 record not used: bad_time, first number 11: no `@timestamp`
+        --
+        the first record that could not be used is number 10, in bad.jsonl
+    "]],
+    );
+    check(
+        &replay(&["nowhere.jsonl"]),
+        1,
+        &expect![[r"
+        --
+        error: cannot read nowhere.jsonl: No such file or directory (os error 2)
+    "]],
+    );
+    check(
+        &folder.hark(&["replay", "--mapping", "door", "events.jsonl"]),
+        1,
+        &expect![[r"
+        --
+        error: expected a mapping (none), found `door`
+    "]],
+    );
+}
+
+#[test]
+fn a_real_log_is_replayed_from_its_compressed_file() {
+    let log = "tests/data/invictus_cloudtrail.jsonl.gz";
+    let rule = r#"title = "Trail tampered with"
+severity = "high"
+when = 'event.action: (StopLogging or DeleteTrail or UpdateTrail) and raw.eventSource: cloudtrail*'
+group_by = ["user.name"]
+"#;
+    let folder = Folder::new();
+    folder.write("cloud/trail.toml", rule);
+    let rules = folder.0.path().join("cloud");
+    let rules = rules.to_str().unwrap();
+    let replay = ["replay", "--rules", rules, log];
+    let detected = hark(&root(), &replay, "");
+    let named = hark(&root(), &[&replay[..], &["--mapping", "cloudtrail"]].concat(), "");
+    assert_eq!(text(&detected.stdout), text(&named.stdout));
+    check(
+        &detected,
+        0,
+        &expect![[r"
+        OPENED                OPEN FOR  SEVERITY  COUNT  RULE   KEY       TITLE
+        2023-07-10T11:59:02Z     7m25s  high          4  trail  bert-jan  Trail tampered with
+        2023-07-10T12:08:04Z        5m  high          2  trail  bert-jan  Trail tampered with
+
+        RULE   MATCHED  NO KEY  LATE  FIRED  ALERTS
+        trail        6       0     0      6       2
+        2,900 records, 2023-07-10T11:42:18Z to 2023-07-10T12:37:50Z, 2 alerts
+        --
+    "]],
+    );
+}
+
+/// Every final record of the alerts that the roles' own parts make of a log: mapped, matched, as
+/// bytes of the signals topic, on 32 partitions, with a tick now and then.
+fn live(rules: &[Arc<Rule>], mappings: &[SourceText], sets: &Sets, log: &str) -> Vec<Alert> {
+    const PARTITIONS: u32 = 32;
+    let mut layout = Layout::new();
+    let program = Program::compile(rules.iter().cloned(), &mut layout, sets).unwrap();
+    let options = Options::default();
+    let (mappings, _) = Mappings::load(mappings, &Tables::new(), &layout, sets, options);
+    let judges = Rules::compile(rules.iter().cloned(), sets).unwrap();
+    let mut partitions: Vec<_> =
+        (0..PARTITIONS).map(|_| Correlation::new(Limits::default())).collect();
+    let source = Source::new(hark::replay::TOPIC, 0);
+    let (mut out, mut matched, mut highest) = (Findings::default(), Matched::default(), None);
+    let tick = |time| {
+        let sources = vec![SourceTime { source: source.clone(), time, at_end: false }];
+        Record::Tick(Tick { worker: "w".into(), sources, subscription: vec![source.clone()] })
+    };
+    let apply = |partition: &mut Correlation, record: &Record, out: &mut Findings| {
+        let record = Record::decode(&record.encode()).unwrap();
+        let mut progress = partition.apply(&record, &judges, out);
+        while progress == Progress::More {
+            progress = partition.resume(&judges, out);
+        }
+    };
+    for (offset, line) in (0..).zip(log.lines()) {
+        let position = Position { topic: source.topic.clone(), partition: 0, offset };
+        let payload = line.as_bytes();
+        let record =
+            RawRecord { position, timestamp: None, key: None, headers: Vec::new(), payload };
+        let event = mappings.event(&record, Timestamp::MAX).unwrap();
+        program.signals(&event, PARTITIONS, &mut matched);
+        for (partition, signals) in matched.records.drain(..) {
+            let record = Record::Signals(signals);
+            apply(&mut partitions[partition as usize], &record, &mut out);
+        }
+        highest = highest.max(Some(event.time));
+        if offset % 97 == 0 {
+            for partition in &mut partitions {
+                apply(partition, &tick(highest.unwrap()), &mut out);
+            }
+        }
+    }
+    for partition in &mut partitions {
+        apply(partition, &tick(Timestamp::MAX), &mut out);
+    }
+    sorted(out.alerts.into_iter().filter(|alert| alert.resolved_at.is_some()))
+}
+
+fn sorted(alerts: impl Iterator<Item = Alert>) -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = alerts.collect();
+    alerts.sort_by(|a, b| a.id.cmp(&b.id));
+    alerts
+}
+
+#[test]
+fn a_replay_gives_the_alerts_that_the_roles_give_live() {
+    let mut log = String::new();
+    let file = std::fs::File::open(root().join("tests/data/invictus_cloudtrail.jsonl.gz")).unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut log).unwrap();
+    let mapping = root().join("config/mappings/cloudtrail.toml");
+    let mappings = [SourceText::new(&mapping, std::fs::read_to_string(&mapping).unwrap())];
+    let sets = Sets::new();
+    let rule = |id: &str, rest: &str| {
+        let source = SourceText::new(id, format!("title = '{id}'\nseverity = 'low'\n{rest}"));
+        Arc::new(rule::parse(&source, id, &rule::Context::new(&sets)).0.unwrap())
+    };
+    let rules = [
+        rule("trail", "when = 'event.action: *Trail'\ngroup_by = ['user.name']"),
+        rule(
+            "denied",
+            "when = 'event.outcome: failure'\ngroup_by = ['user.id', 'event.action']\n\
+             threshold = { count = 3, within = '1m' }",
+        ),
+        rule("one", "when = 'event.action: ConsoleLogin'"),
+        rule(
+            "busy",
+            "when = 'user.id: *'\ngroup_by = ['source.ip']\nthreshold = { count = 50, within = '2m' }\n\
+             [alert]\nmax_open = '20m'\ntitle = '{{ alert.count }} from {{ source.ip }}'\n\
+             [[alert.severity]]\nwhen = 'alert.count >= 100'\nlevel = 'high'",
+        ),
+    ];
+    let through = |layout: &Layout| {
+        let options = Options::default();
+        let (mappings, _) = Mappings::load(&mappings, &Tables::new(), layout, &sets, options);
+        Through::Detected(mappings, hark::replay::TOPIC.into())
+    };
+    let mut replay = Replay::new(&rules, &sets, through).unwrap();
+    let mut alerts = Vec::new();
+    for line in log.lines() {
+        replay.record(line.as_bytes());
+        alerts.extend(replay.over().cloned());
+    }
+    replay.finish(None);
+    alerts.extend(replay.over().cloned());
+    let (replayed, live) = (sorted(alerts.into_iter()), live(&rules, &mappings, &sets, &log));
+    let of = |rule: &str| replayed.iter().filter(|alert| alert.rule.id == rule).count();
+    assert!(["trail", "denied", "one", "busy"].iter().all(|rule| of(rule) > 1), "{replayed:?}");
+    assert_eq!(replayed.len(), live.len());
+    // How many of the latest events are still there to be shown depends on how often time ticks.
+    let told = |alert: &Alert| Alert { samples: alert.samples[..1].to_vec(), ..alert.clone() };
+    for (replayed, live) in replayed.iter().zip(&live) {
+        assert_eq!(told(replayed), told(live));
+    }
+}
