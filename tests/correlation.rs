@@ -250,7 +250,7 @@ impl Run {
                     by_partition.entry(partition).or_default().push(Signal {
                         rule: rule.id.clone(),
                         version: rule.hash,
-                        step: 0,
+                        parts: hark::detectors::Parts::FIRST,
                         key,
                         fields: fields.clone(),
                     });

@@ -11,7 +11,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use hark::alert::{Correlation, Findings, Limits, Progress, Rules};
 use hark::base::diagnostic::SourceText;
 use hark::base::{Position, Timestamp};
-use hark::detectors::{Firing, KeyState, Occurrence};
+use hark::detectors::{KeyState, Occurrence, Parts, RuleStart, Verdicts};
 use hark::engine::{Fields, Key, Record, Signal, Signals, Source, SourceTime, Tick};
 use hark::query::Sets;
 use hark::rule::{self, Rule};
@@ -130,25 +130,26 @@ impl Windows for ByHand {
 struct Detectors {
     windows: Vec<Box<dyn KeyState>>,
     position: Position,
-    firings: Vec<Firing>,
+    said: Verdicts,
 }
 
 impl Windows for Detectors {
     fn new(keys: usize) -> Self {
         let rule = rule();
         let detector = rule.detector.as_ref().unwrap();
-        let windows = (0..keys).map(|_| detector.fresh()).collect();
-        Self { windows, position: Position::new("audit.bench", 0, 0), firings: Vec::new() }
+        let start = RuleStart { at: Timestamp::MIN, warm: false };
+        let windows = (0..keys).map(|_| detector.fresh(start)).collect();
+        Self { windows, position: Position::new("audit.bench", 0, 0), said: Verdicts::new() }
     }
 
     fn take(&mut self, key: usize, time: i64) -> bool {
         self.position.offset += 1;
         let position = self.position.clone();
         let time = Timestamp::from_millis(time);
-        let occurrence = Occurrence { time, position, step: 0, values: Vec::new() };
-        self.firings.clear();
-        self.windows[key].observe(&occurrence, &mut self.firings);
-        !self.firings.is_empty()
+        let occurrence = Occurrence { time, position, parts: Parts::FIRST, values: Vec::new() };
+        self.said.clear();
+        self.windows[key].observe(&occurrence, &mut self.said);
+        !self.said.is_empty()
     }
 }
 
@@ -182,7 +183,7 @@ impl Windows for Correlate {
         let signal = Signal {
             rule: self.rule.id.clone(),
             version: self.rule.hash,
-            step: 0,
+            parts: Parts::FIRST,
             key: self.keys[key].clone(),
             fields: Fields::default(),
         };

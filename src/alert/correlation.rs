@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
-use crate::detectors::{Decides, Firing};
+use crate::detectors::{Decides, Firing, RuleStart};
 use crate::engine::{Key, Record, Signal, Signals, Source, StreamClock};
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
@@ -44,6 +44,10 @@ pub struct Correlation {
     /// How far timers ran: behind the clock only while [`Progress::More`] is pending.
     ran: Option<Timestamp>,
     keys: Store<Entry>,
+    /// Since when each rule has been watching, by id and fingerprint.
+    starts: BTreeMap<(Arc<str>, u64), Timestamp>,
+    /// Whether rules are judged as if they had been watching for ever ([`RuleStart::warm`]).
+    warm: bool,
     /// The rule that is being judged, for whoever catches its panic.
     judging: Option<Judging>,
     /// Rules whose code is not run any more, not even to word the end of their alerts.
@@ -216,6 +220,8 @@ impl Correlation {
             clock: StreamClock::new(),
             ran: None,
             keys: Store::new(limits.keys_per_rule),
+            starts: BTreeMap::new(),
+            warm: false,
             judging: None,
             off: BTreeSet::new(),
         }
@@ -225,6 +231,12 @@ impl Correlation {
     pub fn resumed(limits: Limits, resume: &Resume) -> Self {
         let clock = StreamClock::restored([], resume.clock);
         Self { clock, ran: resume.clock, ..Self::new(limits) }
+    }
+
+    /// The same, judging as if the rules had been watching for ever ([`RuleStart::warm`]).
+    #[must_use]
+    pub fn warm(self) -> Self {
+        Self { warm: true, ..self }
     }
 
     /// From where the log would make the same memory again.
@@ -296,7 +308,10 @@ impl Correlation {
             return;
         }
         self.judging = Some(Judging { rule: rule.clone(), timer: false });
-        let arrival = Arrival { judge, event, signal, clock };
+        let first = self.ran.unwrap_or(event.time);
+        let version = (rule.clone(), judge.rule().fingerprint);
+        let start = RuleStart { at: *self.starts.entry(version).or_insert(first), warm: self.warm };
+        let arrival = Arrival { judge, event, signal, clock, start };
         let (outcome, insert) =
             self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
                 entry.take(&arrival, out)
@@ -318,6 +333,7 @@ impl Correlation {
     /// Runs what is due at the clock, in order of (time, rule, key), within the bound.
     fn run_timers(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
         let Some(now) = self.clock.now() else { return Progress::Done };
+        self.begin(now, rules);
         // A deadline beyond all time is never reached, whatever a tick says.
         let until = now.min(LAST_TIMER);
         for _ in 0..self.limits.timers_per_step {
@@ -340,6 +356,15 @@ impl Correlation {
             }
         }
         Progress::More
+    }
+
+    /// Rules that have not been watching yet are from now on.
+    fn begin(&mut self, now: Timestamp, rules: &Rules) {
+        let first = self.ran.unwrap_or(now);
+        for judge in rules.active() {
+            let version = (judge.rule().id.clone(), judge.rule().fingerprint);
+            self.starts.entry(version).or_insert(first);
+        }
     }
 
     /// Every alert that is open, as a record would tell it now; by rule and key. Changes nothing.
@@ -425,7 +450,7 @@ impl Correlation {
 /// Whether an event is too old for the rule's windows (RULES §3).
 fn is_late(rule: &Rule, time: Timestamp, clock: Timestamp) -> bool {
     let Some(detector) = &rule.detector else { return false };
-    match detector.spec().decides {
+    match detector.decides() {
         Decides::OnArrival => time < clock - detector.span(),
         Decides::OnTheClock => time < clock,
     }

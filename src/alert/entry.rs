@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
-use crate::detectors::{Decides, Detector, Firing, KeyState, Occurrence};
+use crate::detectors::{
+    Decides, Detector, Firing, KeyState, Occurrence, Parts, RuleStart, Verdict, Verdicts,
+};
 use crate::engine::{Fields, Key, Signal, Signals};
 use crate::rule::Rule;
 use crate::state;
@@ -17,12 +19,12 @@ use crate::state::codec::{self, Broken, Reader};
 use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
 use super::recent::{EVENTS_PER_KEY, Recent, Taken, maybe_time, put_maybe_time};
-use super::record::Alert;
+use super::record::{Alert, Resolution};
 use super::render::{refresh_samples, sample};
 use super::rules::Judge;
 use super::values::Values;
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// What is remembered of one key.
 #[derive(Debug, Default)]
@@ -72,6 +74,8 @@ pub(super) struct Arrival<'a> {
     pub(super) signal: &'a Signal,
     /// The rule's clock.
     pub(super) clock: Timestamp,
+    /// Since when the rule has been watching.
+    pub(super) start: RuleStart,
 }
 
 /// What became of a signal.
@@ -164,7 +168,7 @@ impl Entry {
 
     /// Takes a signal that is not late, and tells the alerts it makes or changes.
     pub(super) fn take(&mut self, arrival: &Arrival<'_>, out: &mut Findings) -> Outcome {
-        let Arrival { judge, event, signal, clock } = *arrival;
+        let Arrival { judge, signal, clock, .. } = *arrival;
         let rule = judge.rule();
         self.version = rule.hash;
         self.key = Some(signal.key.clone());
@@ -172,37 +176,77 @@ impl Entry {
         self.reach = reach(rule);
         self.settle(clock + rule.lateness);
 
+        let counted = rule.detector.as_ref().map_or(Parts::ALL, |d| d.counted());
+        if counted.meets(signal.parts) && self.remember(arrival) == Taken::Duplicate {
+            return Outcome::Duplicate;
+        }
+
+        let mut said = Verdicts::new();
+        let outcome = self.fire(arrival, &mut said);
+        self.hear(judge, &said, clock, Some(arrival), out);
+        outcome
+    }
+
+    /// Keeps an event that alerts count.
+    fn remember(&mut self, arrival: &Arrival<'_>) -> Taken {
+        let Arrival { judge, event, signal, .. } = *arrival;
+        let rule = judge.rule();
         let room = rule.detector.as_ref().map_or(0, |d| d.keeps()).max(EVENTS_PER_KEY);
         let place = (event.time, &event.position);
-        let waits = rule.detector.as_ref().is_some_and(|d| waits(&**d));
+        let waits = rule.decides() == Decides::OnTheClock;
         let undecided = self.undecided().min(if waits { event.time } else { Timestamp::MAX });
         let lives = &mut self.lives;
-        let taken = self.recent.take(place, signal.step, &signal.fields, room, undecided, |time| {
-            for life in lives.iter_mut() {
-                life.let_go(time);
-            }
-        });
+        let taken =
+            self.recent.take(place, signal.parts, &signal.fields, room, undecided, |time| {
+                for life in lives.iter_mut() {
+                    life.let_go(time);
+                }
+            });
         match taken {
-            Taken::Duplicate => return Outcome::Duplicate,
+            Taken::Duplicate => return taken,
             Taken::TooOld => self.lives.iter_mut().for_each(|life| life.miss(event.time)),
-            Taken::New | Taken::NewStep => {}
+            Taken::New | Taken::NewPart => {}
         }
         for field in &judge.values {
             for value in signal.fields.get(field) {
                 self.values.take(field, value, event.time);
             }
         }
+        taken
+    }
 
-        let mut firings = Vec::new();
-        let outcome = self.fire(arrival, &mut firings);
-        for firing in &firings {
-            let own = firing.position.as_ref() == Some(&event.position);
-            let fields = if own { signal.fields.clone() } else { self.fields_of(firing) };
-            out.fired(judge, &signal.key, firing);
-            self.assign(judge, &signal.key, firing, &fields, clock, &mut out.alerts);
+    /// Makes alerts of what a detector said, and tells what is new.
+    fn hear(
+        &mut self,
+        judge: &Judge,
+        said: &Verdicts,
+        clock: Timestamp,
+        arrival: Option<&Arrival<'_>>,
+        out: &mut Findings,
+    ) {
+        for verdict in said.iter() {
+            let firing = match verdict {
+                Verdict::Fired(firing) => firing,
+                Verdict::Ended(time) => {
+                    self.lives.iter_mut().for_each(|life| life.ended(*time));
+                    continue;
+                }
+            };
+            let own = arrival.filter(|a| firing.position.as_ref() == Some(&a.event.position));
+            let fields = match own {
+                Some(own) => own.signal.fields.clone(),
+                None => self.fields_of(firing, judge.rule()),
+            };
+            let known = arrival.map_or(self.key.as_ref(), |arrival| Some(&arrival.signal.key));
+            let key = match arrival {
+                Some(_) => known.cloned(),
+                None => known.map(|key| spelt(key, judge.rule(), &fields)),
+            };
+            let Some(key) = key else { continue };
+            out.fired(judge, &key, firing);
+            self.assign(judge, &key, firing, &fields, clock, &mut out.alerts);
         }
         self.tell_news(judge, &mut out.alerts);
-        outcome
     }
 
     /// Decides what waited for a time of the stream's clock, then tells the resolves that are due.
@@ -238,6 +282,9 @@ impl Entry {
             life.recount(&self.recent);
             life.resolve();
             tell(&mut life, judge, &self.recent, &self.values, &mut out.alerts);
+            if life.alert.resolution == Some(Resolution::MaxOpen) {
+                self.close(judges);
+            }
         }
         self.settle(time);
         woken.needed = !self.lives.is_empty() || self.expires_at() > time;
@@ -256,21 +303,27 @@ impl Entry {
         if window.memory.live(&**detector).is_err() {
             return false;
         }
-        let mut firings = Vec::new();
+        let mut said = Verdicts::new();
         if let Memory::Live(memory) = &mut window.memory {
-            memory.advance(clock, &mut firings);
+            memory.advance(clock, &mut said);
         }
         window.note();
-        for firing in &firings {
-            let fields = self.fields_of(firing);
-            let Some(key) = self.key.as_ref().map(|key| spelt(key, judge.rule(), &fields)) else {
-                continue;
-            };
-            out.fired(judge, &key, firing);
-            self.assign(judge, &key, firing, &fields, clock, &mut out.alerts);
-        }
-        self.tell_news(judge, &mut out.alerts);
+        self.hear(judge, &said, clock, None, out);
         true
+    }
+
+    /// Lets windows know that an alert was closed because it was open for too long.
+    fn close(&mut self, judges: &dyn Fn(u64) -> Option<Arc<Judge>>) {
+        for window in &mut self.windows {
+            let Some(judge) = judges(window.version) else { continue };
+            let Some(detector) = &judge.rule().detector else { continue };
+            if window.memory.live(&**detector).is_ok()
+                && let Memory::Live(memory) = &mut window.memory
+            {
+                memory.closed();
+            }
+            window.note();
+        }
     }
 
     /// Tells the alerts that have something new.
@@ -283,11 +336,17 @@ impl Entry {
         }
     }
 
-    /// What the key remembers of a firing's event.
-    fn fields_of(&self, firing: &Firing) -> Fields {
-        let position = firing.position.as_ref();
-        let fields = position.and_then(|position| self.recent.fields(firing.time, position));
-        fields.cloned().unwrap_or_default()
+    /// What the key remembers of a firing's event; of a firing of the clock it is the key's own fields.
+    fn fields_of(&self, firing: &Firing, rule: &Rule) -> Fields {
+        let Some(position) = &firing.position else {
+            let mut fields = Fields::default();
+            let shown = self.key.iter().flat_map(Key::shown);
+            for (name, value) in rule.group_by.iter().zip(shown) {
+                fields.push(name.to_string().into(), [value.clone()].into());
+            }
+            return fields;
+        };
+        self.recent.fields(firing.time, position).cloned().unwrap_or_default()
     }
 
     /// The time of the oldest event that a window has yet to decide; the last of all times if none.
@@ -306,17 +365,18 @@ impl Entry {
     }
 
     /// What the detector makes of the event.
-    fn fire(&mut self, arrival: &Arrival<'_>, firings: &mut Vec<Firing>) -> Outcome {
-        let Arrival { judge, event, signal, clock: _ } = *arrival;
+    fn fire(&mut self, arrival: &Arrival<'_>, said: &mut Verdicts) -> Outcome {
+        let Arrival { judge, event, signal, start, .. } = *arrival;
         let rule = judge.rule();
         let Some(detector) = &rule.detector else {
-            firings.push(Firing {
+            said.push(Firing {
                 time: event.time,
                 position: Some(event.position.clone()),
                 first: event.time,
                 count: 1,
                 value: 1.into(),
                 previous: None,
+                tuple: None,
                 approximate: false,
             });
             return Outcome::Judged;
@@ -325,21 +385,21 @@ impl Entry {
         let known = self.windows.iter_mut().position(|w| w.fingerprint == rule.fingerprint);
         let mut window = match known.map(|at| self.windows.swap_remove(at)) {
             Some(window) => window,
-            None => Window::new(rule.fingerprint, detector.fresh()),
+            None => Window::new(rule.fingerprint, detector.fresh(start)),
         };
         (window.version, window.lateness) = (rule.hash, rule.lateness);
         if window.memory.live(&**detector).is_err() {
             outcome = Outcome::Unreadable;
-            window.memory = Memory::Live(detector.fresh());
+            window.memory = Memory::Live(detector.fresh(start));
         }
         let occurrence = Occurrence {
             time: event.time,
             position: event.position.clone(),
-            step: signal.step,
+            parts: signal.parts,
             values: judge.reads.iter().map(|name| signal.fields.get(name).to_vec()).collect(),
         };
         if let Memory::Live(memory) = &mut window.memory {
-            memory.observe(&occurrence, firings);
+            memory.observe(&occurrence, said);
         }
         window.note();
         self.windows.push(window);
@@ -446,7 +506,7 @@ impl Entry {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("a key's memory of version 2"));
+            return Err(Broken("a key's memory of version 3"));
         }
         let version = bytes.fixed()?;
         let key = if bytes.byte()? == 0 { None } else { Some(Key::decode(&mut bytes)?) };
@@ -481,10 +541,6 @@ fn reach(rule: &Rule) -> Duration {
     let keep_open = rule.alert.keep_open;
     let span = rule.detector.as_ref().map_or(keep_open, |detector| detector.span());
     span.saturating_mul(2).max(keep_open)
-}
-
-fn waits(detector: &dyn Detector) -> bool {
-    detector.spec().decides == Decides::OnTheClock
 }
 
 /// The key as the event with these fields spelt it.

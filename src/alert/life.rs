@@ -10,6 +10,7 @@ use crate::base::{Position, Severity, Timestamp};
 use crate::detectors::Firing;
 use crate::engine::{Fields, Key};
 use crate::event::Scalar;
+use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::recent::{Recent, maybe_time, put_maybe_time};
@@ -28,11 +29,22 @@ pub(super) struct Life {
     arrived: Timestamp,
     keep_open: Duration,
     max_open: Duration,
+    /// For what stays open until its condition is false.
+    sustained: Option<Sustained>,
     counted: Counted,
     /// Whether the latest firing's value is a lower bound.
     value_approximate: bool,
     /// Count and severity when it was last told.
     told: Option<(u64, Severity)>,
+}
+
+/// What is known of a condition that is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sustained {
+    /// When it became false after the last firing, if it has.
+    ended: Option<Timestamp>,
+    /// Whether the lowest value is the peak.
+    down: bool,
 }
 
 /// Events that are counted, though the key does not remember them one by one any more.
@@ -93,6 +105,7 @@ impl Life {
             arrived: clock,
             keep_open: rule.alert.keep_open,
             max_open: rule.alert.max_open,
+            sustained: sustained(rule),
             counted: Counted { missed_before: cut, ..Counted::default() },
             value_approximate: firing.approximate,
             told: None,
@@ -101,7 +114,7 @@ impl Life {
 
     /// Whether a firing at `time` belongs to it.
     pub(super) fn fits(&self, time: Timestamp) -> bool {
-        time + self.keep_open >= self.alert.opened_at && time <= self.end().0
+        time + self.keep_open >= self.alert.opened_at && time <= self.reaches()
     }
 
     /// Takes a firing that fits.
@@ -116,7 +129,8 @@ impl Life {
         alert.firings += 1;
         alert.first_seen = alert.first_seen.min(firing.first);
         let value = firing.value.clone();
-        if is_higher(&value, &alert.peak) {
+        let down = self.sustained.is_some_and(|sustained| sustained.down);
+        if is_beyond(&value, &alert.peak, down) {
             alert.peak = value.clone();
         }
         let place = (firing.time, firing.position.clone());
@@ -128,6 +142,10 @@ impl Life {
             self.value_approximate = firing.approximate;
         }
         self.arrived = clock;
+        if let Some(sustained) = &mut self.sustained {
+            // True again.
+            sustained.ended = sustained.ended.filter(|ended| *ended > firing.time);
+        }
         self.keep_open = judge.rule().alert.keep_open;
         self.max_open = judge.rule().alert.max_open;
     }
@@ -137,17 +155,43 @@ impl Life {
         self.alert.severity = self.alert.severity.max(severity);
     }
 
+    /// The condition became false at `time`; only told of what stays open until then.
+    pub(super) fn ended(&mut self, time: Timestamp) {
+        if let Some(sustained) = self.sustained.as_mut().filter(|_| time >= self.last.0) {
+            sustained.ended = sustained.ended.or(Some(time));
+        }
+    }
+
     /// When it is over if no more firings come, and why.
     pub(super) fn end(&self) -> (Timestamp, Resolution) {
-        let quiet = self.last.0 + self.keep_open;
         let oldest = self.alert.opened_at + self.max_open;
-        if quiet <= oldest { (quiet, Resolution::Quiet) } else { (oldest, Resolution::MaxOpen) }
+        let quiet = match self.sustained {
+            None => Some(self.last.0),
+            Some(sustained) => sustained.ended,
+        };
+        let (over, resolution) = match quiet.map(|quiet| quiet + self.keep_open) {
+            Some(over) if over <= oldest => (over, Resolution::Quiet),
+            _ => (oldest, Resolution::MaxOpen),
+        };
+        // What is told to end was over then, however long one waited for it to come back.
+        let ended = self.sustained.and_then(|sustained| sustained.ended);
+        (ended.map_or(over, |ended| ended.min(over)), resolution)
+    }
+
+    /// The last moment at which a firing is one of its own.
+    fn reaches(&self) -> Timestamp {
+        let oldest = self.alert.opened_at + self.max_open;
+        let quiet = match self.sustained {
+            None => self.last.0 + self.keep_open,
+            Some(sustained) => sustained.ended.map_or(oldest, |ended| ended + self.keep_open),
+        };
+        quiet.min(oldest)
     }
 
     /// From which rule clock on its resolve is told: past the end, and `keep_open` further than when
     /// the last firing arrived, for others may be as late as that one was.
     pub(super) fn due(&self) -> Timestamp {
-        let past = self.end().0 + Duration::from_millis(1);
+        let past = self.reaches() + Duration::from_millis(1);
         past.max(self.arrived + self.keep_open)
     }
 
@@ -244,6 +288,9 @@ impl Life {
         codec::put_time(out, self.arrived);
         put_duration(out, self.keep_open);
         put_duration(out, self.max_open);
+        let sustained = self.sustained.unwrap_or_default();
+        out.push(u8::from(self.sustained.is_some()) | u8::from(sustained.down) << 1);
+        put_maybe_time(out, sustained.ended);
         codec::put_u64(out, self.counted.events);
         put_maybe_time(out, self.counted.last);
         put_maybe_time(out, self.counted.missed_before);
@@ -263,6 +310,8 @@ impl Life {
         let fields = Fields::decode(bytes)?;
         let arrived = bytes.time()?;
         let (keep_open, max_open) = (duration(bytes)?, duration(bytes)?);
+        let (flags, ended) = (bytes.byte()?, maybe_time(bytes)?);
+        let sustained = (flags & 1 != 0).then_some(Sustained { ended, down: flags & 2 != 0 });
         let (events, last) = (bytes.u64()?, maybe_time(bytes)?);
         let (missed_before, missed_after) = (maybe_time(bytes)?, maybe_time(bytes)?);
         let flags = bytes.byte()?;
@@ -275,6 +324,7 @@ impl Life {
             arrived,
             keep_open,
             max_open,
+            sustained,
             counted: Counted { events, last, missed_before, missed_after, lost: flags & 1 != 0 },
             value_approximate: flags & 2 != 0,
             told: Some((count, severity)),
@@ -282,10 +332,18 @@ impl Life {
     }
 }
 
+fn sustained(rule: &Rule) -> Option<Sustained> {
+    let detector = rule.detector.as_ref().filter(|detector| detector.is_sustained())?;
+    Some(Sustained { ended: None, down: detector.looks_down() })
+}
+
 /// Whether a firing's value goes beyond the peak so far; values without an order do not.
-fn is_higher(value: &serde_json::Value, peak: &serde_json::Value) -> bool {
+fn is_beyond(value: &serde_json::Value, peak: &serde_json::Value, down: bool) -> bool {
     match (Scalar::from_json(value), Scalar::from_json(peak)) {
-        (Some(Scalar::Number(value)), Some(Scalar::Number(peak))) => value.compare(peak).is_gt(),
+        (Some(Scalar::Number(value)), Some(Scalar::Number(peak))) => {
+            let order = value.compare(peak);
+            if down { order.is_lt() } else { order.is_gt() }
+        }
         _ => false,
     }
 }

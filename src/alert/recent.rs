@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
+use crate::detectors::Parts;
 use crate::engine::Fields;
 use crate::state::codec::{self, Broken, Reader};
 
@@ -13,9 +14,6 @@ pub const EVENTS_PER_KEY: usize = 1_000;
 
 /// Of how many of the newest events the fields are kept.
 pub const SAMPLES_MAX: usize = 10;
-
-/// The steps of a rule are told apart up to this number.
-const STEPS_MAX: u16 = 63;
 
 /// The newest events of a key, sorted by (time, position), without repeats.
 #[derive(Debug, Default)]
@@ -30,8 +28,8 @@ pub(super) struct Recent {
 pub(super) struct Seen {
     pub(super) time: Timestamp,
     pub(super) position: Position,
-    /// One bit for each step of the rule that it met.
-    steps: u64,
+    /// The parts of the rule that it met.
+    parts: Parts,
     /// Kept for the newest [`SAMPLES_MAX`] and for those that a detector has yet to decide.
     pub(super) fields: Option<Fields>,
 }
@@ -41,8 +39,8 @@ pub(super) struct Seen {
 pub(super) enum Taken {
     /// It was not known.
     New,
-    /// It is known, by another step.
-    NewStep,
+    /// It is known, by other parts of the rule.
+    NewPart,
     /// It was delivered before.
     Duplicate,
     /// It is older than all that are kept, and no more are: nobody can say.
@@ -55,26 +53,26 @@ impl Recent {
     pub(super) fn take(
         &mut self,
         (time, position): (Timestamp, &Position),
-        step: u16,
+        parts: Parts,
         fields: &Fields,
         room: usize,
         undecided: Timestamp,
         let_go: impl FnOnce(Timestamp),
     ) -> Taken {
-        let bit = 1u64 << step.min(STEPS_MAX);
         let at = self.place(time, position);
         if let Some(same) =
             self.events.get_mut(at).filter(|e| (e.time, &e.position) == (time, position))
         {
-            let known = same.steps & bit != 0;
-            same.steps |= bit;
-            return if known { Taken::Duplicate } else { Taken::NewStep };
+            let all = Parts(same.parts.0 | parts.0);
+            let known = same.parts == all;
+            same.parts = all;
+            return if known { Taken::Duplicate } else { Taken::NewPart };
         }
         if at == 0 && self.events.len() >= room {
             self.cut = self.cut.max(Some(time));
             return Taken::TooOld;
         }
-        let seen = Seen { time, position: position.clone(), steps: bit, fields: None };
+        let seen = Seen { time, position: position.clone(), parts, fields: None };
         self.events.insert(at, seen);
         if at + SAMPLES_MAX >= self.events.len() || time >= undecided {
             if let Some(seen) = self.events.get_mut(at) {
@@ -165,7 +163,7 @@ impl Recent {
             codec::put_i64(out, seen.position.partition.into());
             codec::put_i64(out, seen.position.offset);
             codec::put_time(out, seen.time);
-            codec::put_u64(out, seen.steps);
+            codec::put_u64(out, seen.parts.0);
             if let Some(fields) = &seen.fields {
                 fields.encode(out);
             }
@@ -184,12 +182,12 @@ impl Recent {
             };
             let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
             let position = Position { topic, partition, offset: bytes.i64()? };
-            let (time, steps) = (bytes.time()?, bytes.u64()?);
+            let (time, parts) = (bytes.time()?, Parts(bytes.u64()?));
             let fields = if flags & 2 == 0 { None } else { Some(Fields::decode(bytes)?) };
             if events.back().is_some_and(|b| (b.time, &b.position) >= (time, &position)) {
                 return Err(Broken("events sorted by time and position"));
             }
-            events.push_back(Seen { time, position, steps, fields });
+            events.push_back(Seen { time, position, parts, fields });
         }
         Ok(Self { events, cut: maybe_time(bytes)? })
     }
@@ -214,11 +212,12 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    fn take(recent: &mut Recent, time: i64, offset: i64, step: u16, room: usize) -> Taken {
+    fn take(recent: &mut Recent, time: i64, offset: i64, part: usize, room: usize) -> Taken {
         let position = Position::new("audit", 0, offset);
         let mut fields = Fields::default();
         fields.push("event.id".into(), [offset.to_string().as_str().into()].into());
-        recent.take((at(time), &position), step, &fields, room, Timestamp::MAX, |_| {})
+        let parts = Parts::default().with(part);
+        recent.take((at(time), &position), parts, &fields, room, Timestamp::MAX, |_| {})
     }
 
     fn with_fields(recent: &Recent) -> Vec<i64> {
@@ -227,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_new_once_for_each_step() {
+    fn an_event_is_new_once_for_each_part() {
         let mut recent = Recent::default();
         assert_eq!(take(&mut recent, 5, 0, 0, 9), Taken::New);
         assert_eq!(take(&mut recent, 5, 0, 0, 9), Taken::Duplicate);
-        assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::NewStep);
+        assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::NewPart);
         assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::Duplicate);
         assert_eq!(take(&mut recent, 5, 1, 0, 9), Taken::New);
         assert_eq!(recent.count(at(5), at(5)), 2);
@@ -261,9 +260,16 @@ mod tests {
         assert_eq!(recent.cut(), Some(at(5)));
         let mut gone = None;
         let position = Position::new("audit", 0, 20);
-        recent.take((at(20), &position), 0, &Fields::default(), 3, Timestamp::MAX, |time| {
-            gone = Some(time);
-        });
+        recent.take(
+            (at(20), &position),
+            Parts::FIRST,
+            &Fields::default(),
+            3,
+            Timestamp::MAX,
+            |time| {
+                gone = Some(time);
+            },
+        );
         assert_eq!((gone, recent.cut()), (Some(at(10)), Some(at(10))));
         assert_eq!(recent.count(at(0), at(99)), 3);
     }
@@ -288,7 +294,7 @@ mod tests {
     fn it_reads_back_as_it_was() {
         let mut recent = Recent::default();
         for n in 0..15 {
-            take(&mut recent, n / 2, n, u16::try_from(n % 3).unwrap(), 13);
+            take(&mut recent, n / 2, n, usize::try_from(n % 3).unwrap(), 13);
         }
         let mut bytes = Vec::new();
         recent.encode(&mut bytes);

@@ -14,6 +14,8 @@ use crate::rule::Rule;
 #[derive(Debug, Default)]
 pub struct Rules {
     by_id: BTreeMap<Arc<str>, BTreeMap<u64, Arc<Judge>>>,
+    /// Those that this process runs, in order of their ids; others are known only for their signals.
+    active: Vec<Arc<Judge>>,
 }
 
 /// One version of a rule, ready to judge firings.
@@ -35,22 +37,38 @@ impl Rules {
         Self::default()
     }
 
-    /// Adds a version of a rule; another version of the same rule stays.
+    /// Adds a version of a rule that is known only for its signals; another version of the same rule
+    /// stays.
     pub fn add(&mut self, rule: &Arc<Rule>, sets: &Sets) -> Result<(), Fault> {
-        let judge = Judge::new(rule.clone(), sets)?;
-        self.by_id.entry(rule.id.clone()).or_default().insert(rule.hash, Arc::new(judge));
-        Ok(())
+        self.insert(rule, sets).map(|_| ())
     }
 
-    /// All of these rules.
+    fn insert(&mut self, rule: &Arc<Rule>, sets: &Sets) -> Result<Arc<Judge>, Fault> {
+        let judge = Arc::new(Judge::new(rule.clone(), sets)?);
+        self.by_id.entry(rule.id.clone()).or_default().insert(rule.hash, judge.clone());
+        Ok(judge)
+    }
+
+    /// All of these rules, and they are what this process runs.
     pub fn compile(
         rules: impl IntoIterator<Item = Arc<Rule>>,
         sets: &Sets,
     ) -> Result<Self, Vec<Fault>> {
         let mut all = Self::new();
-        let faults: Vec<Fault> =
-            rules.into_iter().filter_map(|rule| all.add(&rule, sets).err()).collect();
+        let mut faults = Vec::new();
+        for rule in rules {
+            match all.insert(&rule, sets) {
+                Ok(judge) if rule.enabled => all.active.push(judge),
+                Ok(_) => {}
+                Err(fault) => faults.push(fault),
+            }
+        }
         if faults.is_empty() { Ok(all) } else { Err(faults) }
+    }
+
+    /// The rules that this process runs.
+    pub fn active(&self) -> &[Arc<Judge>] {
+        &self.active
     }
 
     /// A version of a rule.

@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod duration;
 pub mod id;
+pub mod keys;
 pub mod metrics;
 mod panic;
 pub mod position;

@@ -18,9 +18,11 @@ use foldhash::quality::RandomState;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, bounded_count, field_list,
+    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, Reading, RuleStart, Verdicts,
+    bounded_count, field_list,
 };
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostics, Timestamp, duration};
 use crate::event::FieldName;
 use crate::state::canonical;
@@ -42,6 +44,23 @@ count  = 10
 within = "10m"
 "#,
     decides: Decides::OnArrival,
+    keys: &[
+        KeySpec::required(
+            "fields",
+            Shape::Fields,
+            "The fields whose values are counted; of several, distinct combinations. At most 8.",
+        ),
+        KeySpec::required(
+            "count",
+            Shape::Count,
+            "How many distinct values at least, from 1 to 10,000.",
+        ),
+        KeySpec::required(
+            "within",
+            Shape::Duration,
+            "The longest time from the first of their events to the last.",
+        ),
+    ],
     parse,
 };
 
@@ -98,8 +117,12 @@ struct Window {
     incomplete: usize,
 }
 
-fn parse(mut table: Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
-    let fields = field_list(&mut table, "fields", found);
+fn parse(
+    mut table: Table<'_>,
+    reading: &dyn Reading,
+    found: &mut Diagnostics,
+) -> Option<Box<dyn Detector>> {
+    let fields = field_list(&mut table, "fields", reading, found);
     let count = bounded_count(&mut table, "count", COUNT_MAX, found);
     table.require("within", found);
     let within = table.duration("within", found);
@@ -131,7 +154,7 @@ impl Detector for Cardinality {
         self.fields.clone()
     }
 
-    fn fresh(&self) -> Box<dyn KeyState> {
+    fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
         Box::new(Events { cardinality: self.clone(), kept: Timeline::default(), values: 0 })
     }
 
@@ -179,14 +202,14 @@ impl Cardinality {
 }
 
 impl KeyState for Events {
-    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
         let full = self.cardinality.keeps();
         let note = self.cardinality.values(occurrence);
         let added = note.values.len();
         let (time, position) = (occurrence.time, &occurrence.position);
         let Placed::At(at) = self.kept.insert(time, position, note, full) else { return };
         self.values += added;
-        self.judge_from(at, firings);
+        self.judge_from(at, out);
         let room = self.cardinality.room_for_values();
         while self.kept.len() > full || (self.values > room && self.kept.len() > 1) {
             let cut = self.kept.cut_oldest().map_or(0, |oldest| oldest.note.values.len());
@@ -194,7 +217,7 @@ impl KeyState for Events {
         }
     }
 
-    fn advance(&mut self, _clock: Timestamp, _firings: &mut Vec<Firing>) {
+    fn advance(&mut self, _clock: Timestamp, _out: &mut Verdicts) {
         // Everything was decided on arrival.
     }
 
@@ -220,7 +243,7 @@ impl KeyState for Events {
 
 impl Events {
     /// Judges the windows that end at the event at `from` or, containing it, at a later one.
-    fn judge_from(&mut self, from: usize, firings: &mut Vec<Firing>) {
+    fn judge_from(&mut self, from: usize, out: &mut Verdicts) {
         let (count, within) = (self.cardinality.count, self.cardinality.within);
         let Some(added) = self.kept.get(from).map(|event| event.time) else { return };
         if self.values < count {
@@ -250,13 +273,14 @@ impl Events {
                 let approximate = window.incomplete > 0 || self.kept.is_cut(time, within);
                 if let Some(last) = self.kept.get_mut(at) {
                     last.note.fired = true;
-                    firings.push(Firing {
+                    out.push(Firing {
                         time,
                         position: Some(last.position.clone()),
                         first,
                         count: (at + 1 - start) as u64,
                         value: distinct.into(),
                         previous: None,
+                        tuple: None,
                         approximate,
                     });
                 }

@@ -6,19 +6,14 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use proptest::prelude::*;
 
+use super::bench::{self, START};
 use super::cardinality::SPEC;
-use super::{Detector, Firing, KeyState, Occurrence};
-use crate::base::document::Document;
-use crate::base::{Diagnostics, Position, Timestamp};
+use super::{Detector, KeyState, Occurrence, Parts, Verdicts};
+use crate::base::{Position, Timestamp};
 use crate::event::{Number, Scalar};
 
 fn read(settings: &str) -> (Option<Box<dyn Detector>>, String) {
-    let document = Document::parse(settings);
-    let mut found = Diagnostics::new();
-    let mut root = document.root(&mut found);
-    let table = root.table("cardinality", &mut found).unwrap();
-    let detector = (SPEC.parse)(table, &mut found);
-    let messages: Vec<_> = found.iter().map(|d| format!("{:?} {}", d.span, d.message)).collect();
+    let (detector, messages) = bench::read(&SPEC, settings);
     (detector, messages.join("\n"))
 }
 
@@ -31,7 +26,7 @@ fn detector(fields: &str, count: usize, within: &str) -> Box<dyn Detector> {
 
 fn occurrence(time: i64, offset: i64, values: Vec<Vec<Scalar>>) -> Occurrence {
     let time = Timestamp::from_millis(time);
-    Occurrence { time, position: Position::new("audit", 0, offset), step: 0, values }
+    Occurrence { time, position: Position::new("audit", 0, offset), parts: Parts::FIRST, values }
 }
 
 fn texts(words: &str) -> Vec<Scalar> {
@@ -39,8 +34,8 @@ fn texts(words: &str) -> Vec<Scalar> {
 }
 
 /// `time(distinct/events)` of each firing, those of one arrival in brackets.
-fn told(firings: &[Firing]) -> String {
-    let each = firings.iter().map(|f| {
+fn told(firings: &Verdicts) -> String {
+    let each = firings.firings().map(|f| {
         let approximate = if f.approximate { "≥" } else { "" };
         let value = &f.value;
         format!("{}({approximate}{value}/{})", f.time.as_millis(), f.count)
@@ -51,10 +46,10 @@ fn told(firings: &[Firing]) -> String {
 
 /// Arrivals are (time in ms, offset, values of `user.name` with spaces between).
 fn check(count: usize, within: &str, arrivals: &[(i64, i64, &str)], expected: &str) {
-    let mut state = detector("['user.name']", count, within).fresh();
+    let mut state = detector("['user.name']", count, within).fresh(START);
     let mut all = Vec::new();
     for (time, offset, words) in arrivals {
-        let mut firings = Vec::new();
+        let mut firings = Verdicts::new();
         state.observe(&occurrence(*time, *offset, vec![texts(words)]), &mut firings);
         all.push(told(&firings));
     }
@@ -97,8 +92,8 @@ fn every_element_of_an_array_is_a_value() {
 #[test]
 fn one_person_is_one_value_however_spelt_and_numbers_are_their_shortest_text() {
     check(2, "100ms", &[(0, 0, "Eve"), (1, 1, "eve"), (2, 2, "EVE")], "");
-    let mut state = detector("['user.id']", 2, "100ms").fresh();
-    let mut firings = Vec::new();
+    let mut state = detector("['user.id']", 2, "100ms").fresh(START);
+    let mut firings = Verdicts::new();
     let values =
         [Scalar::Number(Number::Int(3)), Scalar::Number(Number::Float(3.0)), Scalar::from("3")];
     for (offset, value) in (0..).zip(values) {
@@ -114,9 +109,9 @@ fn one_person_is_one_value_however_spelt_and_numbers_are_their_shortest_text() {
 #[test]
 fn several_fields_are_tuples_and_one_with_a_missing_part_is_none() {
     let detector = detector("['source.ip', 'user.id']", 3, "100ms");
-    let mut state = detector.fresh();
+    let mut state = detector.fresh(START);
     let mut take = |offset, first, second| {
-        let mut firings = Vec::new();
+        let mut firings = Verdicts::new();
         let values = vec![texts(first), texts(second)];
         state.observe(&occurrence(offset, offset, values), &mut firings);
         told(&firings)
@@ -165,8 +160,8 @@ fn four_times_the_count_is_kept_and_the_rest_is_a_lower_bound() {
 fn the_values_of_one_event_and_of_a_key_are_bounded() {
     let many: Vec<Scalar> = (0..1_001u64).map(Scalar::from).collect();
     let detector = detector("['user.id']", 900, "100ms");
-    let mut state = detector.fresh();
-    let mut firings = Vec::new();
+    let mut state = detector.fresh(START);
+    let mut firings = Verdicts::new();
     state.observe(&occurrence(0, 0, vec![many[..1_000].to_vec()]), &mut firings);
     assert_eq!(told(&firings), "[0(1000/1)]");
     firings.clear();
@@ -188,8 +183,8 @@ fn the_values_of_one_event_and_of_a_key_are_bounded() {
 
 #[test]
 fn it_expires_when_nothing_that_still_counts_can_reach_it() {
-    let mut state = detector("['user.name']", 2, "100ms").fresh();
-    state.observe(&occurrence(1_000, 0, vec![texts("a")]), &mut Vec::new());
+    let mut state = detector("['user.name']", 2, "100ms").fresh(START);
+    state.observe(&occurrence(1_000, 0, vec![texts("a")]), &mut Verdicts::new());
     assert_eq!(state.expires_at(), Timestamp::from_millis(1_201));
 }
 
@@ -232,9 +227,9 @@ fn settings_are_checked_at_their_place() {
 #[test]
 fn broken_memory_is_refused() {
     let detector = detector("['user.name']", 1, "100ms");
-    let mut state = detector.fresh();
-    state.observe(&occurrence(5, 0, vec![texts("a b")]), &mut Vec::new());
-    state.observe(&occurrence(6, 1, vec![texts("")]), &mut Vec::new());
+    let mut state = detector.fresh(START);
+    state.observe(&occurrence(5, 0, vec![texts("a b")]), &mut Verdicts::new());
+    state.observe(&occurrence(6, 1, vec![texts("")]), &mut Verdicts::new());
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     assert!(detector.restore(&bytes).is_ok());
@@ -269,7 +264,7 @@ fn recount(count: usize, within_ms: i64, events: &[Told]) -> Vec<(i64, i64, u64,
     fired
 }
 
-fn fact(firing: &Firing) -> (i64, i64, u64, u64) {
+fn fact(firing: &super::Firing) -> (i64, i64, u64, u64) {
     let offset = firing.position.as_ref().unwrap().offset;
     let value = firing.value.as_u64().unwrap();
     (firing.time.as_millis(), offset, value, firing.count)
@@ -289,7 +284,7 @@ proptest! {
     ) {
         // At most 16 events, and 4 × 4 are kept: nothing is cut.
         let detector = detector("['user.id']", count, &format!("{within}ms"));
-        let mut state: Box<dyn KeyState> = detector.fresh();
+        let mut state: Box<dyn KeyState> = detector.fresh(START);
         let mut fired = Vec::new();
         for (n, (time, offset, values)) in events.iter().enumerate() {
             if n == restore_at {
@@ -299,7 +294,7 @@ proptest! {
             }
             let before = fired.len();
             let values = values.iter().map(|v| Scalar::from(u64::from(*v))).collect();
-            state.observe(&occurrence(*time, *offset, vec![values]), &mut fired);
+            fired.extend(bench::observe(&mut *state, &occurrence(*time, *offset, vec![values])).firings().cloned());
             let so_far = recount(count, within, &events[..=n]);
             for firing in &fired[before..] {
                 prop_assert!(so_far.contains(&fact(firing)), "{:?} in {:?}", firing, so_far);

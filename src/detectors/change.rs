@@ -14,8 +14,12 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, one_field};
+use super::{
+    Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Reading, RuleStart,
+    Verdicts, one_field,
+};
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostics, Position, Timestamp, duration};
 use crate::event::{FieldName, Scalar};
 use crate::state::codec::{self, Broken, Reader};
@@ -39,6 +43,19 @@ within = "4h"
 title = "{{ user.name }} moved from {{ alert.previous }} to {{ alert.value }}"
 "#,
     decides: Decides::OnTheClock,
+    keys: &[
+        KeySpec::required(
+            "field",
+            Shape::Field,
+            "The field whose value is compared; an array as a set.",
+        ),
+        KeySpec::optional(
+            "within",
+            Shape::Duration,
+            "however long ago",
+            "How old the previous value may be.",
+        ),
+    ],
     parse,
 };
 
@@ -77,8 +94,12 @@ struct Value {
     more: bool,
 }
 
-fn parse(mut table: Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
-    let field = one_field(&mut table, "field", found);
+fn parse(
+    mut table: Table<'_>,
+    reading: &dyn Reading,
+    found: &mut Diagnostics,
+) -> Option<Box<dyn Detector>> {
+    let field = one_field(&mut table, "field", reading, found);
     let written = table.has("within");
     let within = table.duration("within", found).map(|within| within.value);
     table.finish(found);
@@ -115,7 +136,7 @@ impl Detector for Change {
         vec![self.field.clone()]
     }
 
-    fn fresh(&self) -> Box<dyn KeyState> {
+    fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
         Box::new(Values { change: self.clone(), before: None, waiting: Timeline::default() })
     }
 
@@ -152,7 +173,7 @@ impl Change {
 }
 
 impl KeyState for Values {
-    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
         let Some(value) = self.change.value(occurrence) else { return };
         let (time, position) = (occurrence.time, &occurrence.position);
         if self.before.as_ref().is_some_and(|b| (time, position) <= (b.time, &b.position)) {
@@ -161,13 +182,13 @@ impl KeyState for Values {
         }
         let placed = self.waiting.insert(time, position, value, usize::MAX);
         if placed != Placed::Known && self.waiting.len() > EVENTS_MAX {
-            self.judge_oldest(true, firings);
+            self.judge_oldest(true, out);
         }
     }
 
-    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>) {
+    fn advance(&mut self, clock: Timestamp, out: &mut Verdicts) {
         while self.waiting.get(0).is_some_and(|oldest| oldest.time < clock) {
-            self.judge_oldest(false, firings);
+            self.judge_oldest(false, out);
         }
     }
 
@@ -203,7 +224,7 @@ impl KeyState for Values {
 
 impl Values {
     /// Compares the oldest of those that wait with the one before it, which it then is itself.
-    fn judge_oldest(&mut self, early: bool, firings: &mut Vec<Firing>) {
+    fn judge_oldest(&mut self, early: bool, out: &mut Verdicts) {
         let Some(event) = self.waiting.take_oldest() else { return };
         let reaches = |before: &&Moment<Value>| {
             self.change.within.is_none_or(|within| event.time.since(before.time) <= within)
@@ -211,13 +232,14 @@ impl Values {
         if let Some(before) = self.before.as_ref().filter(reaches)
             && before.note.hash != event.note.hash
         {
-            firings.push(Firing {
+            out.push(Firing {
                 time: event.time,
                 position: Some(event.position.clone()),
                 first: event.time,
                 count: 1,
                 value: event.note.to_json(),
                 previous: Some(before.note.to_json()),
+                tuple: None,
                 approximate: early || before.note.more || event.note.more,
             });
         }

@@ -6,19 +6,14 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use proptest::prelude::*;
 
+use super::bench::{self, START};
 use super::change::{SPEC, VALUES_SHOWN};
-use super::{Detector, EVENTS_MAX, Firing, Occurrence};
-use crate::base::document::Document;
-use crate::base::{Diagnostics, Position, Timestamp};
+use super::{Detector, EVENTS_MAX, Occurrence, Parts, Verdicts};
+use crate::base::{Position, Timestamp};
 use crate::event::{Number, Scalar};
 
 fn read(settings: &str) -> (Option<Box<dyn Detector>>, String) {
-    let document = Document::parse(settings);
-    let mut found = Diagnostics::new();
-    let mut root = document.root(&mut found);
-    let table = root.table("change", &mut found).unwrap();
-    let detector = (SPEC.parse)(table, &mut found);
-    let messages: Vec<_> = found.iter().map(|d| format!("{:?} {}", d.span, d.message)).collect();
+    let (detector, messages) = bench::read(&SPEC, settings);
     (detector, messages.join("\n"))
 }
 
@@ -33,7 +28,7 @@ fn at(time: i64) -> Timestamp {
 
 fn occurrence(time: i64, offset: i64, values: Vec<Scalar>) -> Occurrence {
     let position = Position::new("audit", 0, offset);
-    Occurrence { time: at(time), position, step: 0, values: vec![values] }
+    Occurrence { time: at(time), position, parts: Parts::FIRST, values: vec![values] }
 }
 
 fn texts(words: &str) -> Vec<Scalar> {
@@ -41,8 +36,8 @@ fn texts(words: &str) -> Vec<Scalar> {
 }
 
 /// `time(before → now)` of each firing.
-fn told(firings: &[Firing]) -> String {
-    let each = firings.iter().map(|f| {
+fn told(firings: &Verdicts) -> String {
+    let each = firings.firings().map(|f| {
         assert_eq!((f.count, f.first), (1, f.time));
         let approximate = if f.approximate { "≈" } else { "" };
         let (before, now) = (f.previous.as_ref().unwrap(), &f.value);
@@ -53,12 +48,12 @@ fn told(firings: &[Firing]) -> String {
 
 /// Arrivals are (time in ms, offset, values); then the clock passes them all.
 fn check(settings: &str, arrivals: &[(i64, i64, &str)], expected: &str) {
-    let mut state = detector(settings).fresh();
-    let mut firings = Vec::new();
+    let mut state = detector(settings).fresh(START);
+    let mut firings = Verdicts::new();
     for (time, offset, words) in arrivals {
         state.observe(&occurrence(*time, *offset, texts(words)), &mut firings);
     }
-    assert_eq!(firings, [], "nothing is decided before the clock has passed it");
+    assert_eq!(firings, Verdicts::new(), "nothing is decided before the clock has passed it");
     state.advance(at(1_000_000), &mut firings);
     assert_eq!(told(&firings), expected, "{arrivals:?}");
 }
@@ -97,14 +92,14 @@ fn an_array_is_compared_as_a_set_and_told_as_it_was_spelt() {
 fn values_are_told_apart_as_keys_are() {
     check(NAME, &[(0, 0, "Eve"), (1, 1, "eve")], "");
     check(ID, &[(0, 0, "Eve"), (1, 1, "eve")], "1(Eve → eve)");
-    let mut state = detector(ID).fresh();
-    let mut firings = Vec::new();
+    let mut state = detector(ID).fresh(START);
+    let mut firings = Verdicts::new();
     let values = [Scalar::Number(Number::Int(3)), Scalar::Number(Number::Float(3.0)), "3".into()];
     for (offset, value) in (0..).zip(values) {
         state.observe(&occurrence(offset, offset, vec![value]), &mut firings);
     }
     state.advance(at(10), &mut firings);
-    assert_eq!(firings, []);
+    assert_eq!(firings, Verdicts::new());
 }
 
 #[test]
@@ -116,8 +111,8 @@ fn ties_keep_the_order_of_the_source_and_order_of_arrival_does_not_matter() {
 
 #[test]
 fn an_event_is_decided_when_the_clock_has_passed_it() {
-    let mut state = detector(ID).fresh();
-    let mut firings = Vec::new();
+    let mut state = detector(ID).fresh(START);
+    let mut firings = Verdicts::new();
     assert_eq!(state.wake_at(), None);
     state.observe(&occurrence(10, 1, texts("b")), &mut firings);
     state.observe(&occurrence(5, 0, texts("a")), &mut firings);
@@ -132,26 +127,26 @@ fn an_event_is_decided_when_the_clock_has_passed_it() {
 
 #[test]
 fn it_expires_when_nothing_can_be_compared_with_it() {
-    let mut state = detector(NAME).fresh();
+    let mut state = detector(NAME).fresh(START);
     assert_eq!(state.expires_at(), Timestamp::MIN);
-    state.observe(&occurrence(1_000, 0, texts("a")), &mut Vec::new());
+    state.observe(&occurrence(1_000, 0, texts("a")), &mut Verdicts::new());
     assert_eq!(state.expires_at(), at(1_101));
     assert_eq!(state.depends_on(), Some((at(1_000), at(1_000))));
-    let mut state = detector(ID).fresh();
-    state.observe(&occurrence(1_000, 0, texts("a")), &mut Vec::new());
+    let mut state = detector(ID).fresh(START);
+    state.observe(&occurrence(1_000, 0, texts("a")), &mut Verdicts::new());
     assert_eq!(state.expires_at(), Timestamp::MAX);
 }
 
 #[test]
 fn more_than_can_wait_is_judged_early_and_says_so() {
-    let mut state = detector(ID).fresh();
-    let mut firings = Vec::new();
+    let mut state = detector(ID).fresh(START);
+    let mut firings = Verdicts::new();
     let count = i64::try_from(EVENTS_MAX).unwrap();
     for n in 0..count {
         let word = if n == 0 { "a" } else { "b" };
         state.observe(&occurrence(n, n, texts(word)), &mut firings);
     }
-    assert_eq!(firings, []);
+    assert_eq!(firings, Verdicts::new());
     state.observe(&occurrence(count, count, texts("b")), &mut firings);
     state.observe(&occurrence(count + 1, count, texts("b")), &mut firings);
     assert_eq!(told(&firings), "1(≈a → b)");
@@ -163,16 +158,16 @@ fn more_than_can_wait_is_judged_early_and_says_so() {
 
 #[test]
 fn what_is_shown_is_bounded_and_all_of_it_is_compared() {
-    let mut state = detector(ID).fresh();
-    let mut firings = Vec::new();
+    let mut state = detector(ID).fresh(START);
+    let mut firings = Verdicts::new();
     let many: Vec<Scalar> = (0..=VALUES_SHOWN as u64).map(Scalar::from).collect();
     let mut other = many.clone();
     other[VALUES_SHOWN] = "x".into();
     state.observe(&occurrence(0, 0, many), &mut firings);
     state.observe(&occurrence(1, 1, other), &mut firings);
     state.advance(at(2), &mut firings);
-    assert!(firings[0].approximate);
-    assert_eq!(firings[0].value.as_array().unwrap().len(), VALUES_SHOWN);
+    assert!(firings.firings().next().unwrap().approximate);
+    assert_eq!(firings.firings().next().unwrap().value.as_array().unwrap().len(), VALUES_SHOWN);
 }
 
 #[test]
@@ -209,11 +204,11 @@ fn settings_are_checked_at_their_place() {
 #[test]
 fn broken_memory_is_refused() {
     let detector = detector(ID);
-    let mut state = detector.fresh();
+    let mut state = detector.fresh(START);
     for (offset, words) in [(5, "a b"), (6, "c"), (7, "d e")] {
-        state.observe(&occurrence(offset, offset, texts(words)), &mut Vec::new());
+        state.observe(&occurrence(offset, offset, texts(words)), &mut Verdicts::new());
     }
-    state.advance(at(6), &mut Vec::new());
+    state.advance(at(6), &mut Verdicts::new());
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     assert!(detector.restore(&bytes).is_ok());
@@ -238,7 +233,7 @@ proptest! {
     ) {
         let written = within.map_or(String::new(), |w| format!(", within = '{w}ms'"));
         let detector = detector(&format!("{ID}{written}"));
-        let mut state = detector.fresh();
+        let mut state = detector.fresh(START);
         let mut clock = i64::MIN;
         let mut taken: BTreeSet<(i64, i64, BTreeSet<u64>)> = BTreeSet::new();
         let mut fired = Vec::new();
@@ -252,11 +247,11 @@ proptest! {
             if *time >= clock && !known {
                 taken.insert((*time, *offset, values.clone()));
                 let values = values.iter().map(|v| Scalar::from(*v)).collect();
-                state.observe(&occurrence(*time, *offset, values), &mut fired);
+                fired.extend(bench::observe(&mut *state, &occurrence(*time, *offset, values)).firings().cloned());
             }
             if tick % 3 == 0 {
                 clock = clock.max(*tick);
-                state.advance(at(clock), &mut fired);
+                fired.extend(bench::advance(&mut *state, clock).firings().cloned());
                 prop_assert!(state.wake_at().is_none_or(|wake| wake > at(clock)));
             }
             // Recount: of all that was taken and the clock has passed.

@@ -2,6 +2,8 @@
 //!
 //! A detector is a family member: one new file, and two lines here (`mod x;` and its `SPEC`).
 
+#[cfg(test)]
+pub mod bench;
 pub mod cardinality;
 #[cfg(test)]
 mod cardinality_tests;
@@ -10,12 +12,20 @@ pub mod change;
 mod change_tests;
 pub mod threshold;
 
+mod reading;
+mod verdict;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::base::document::Table;
+use crate::base::keys::KeySpec;
 use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::{FieldName, Scalar};
+use crate::query::{Query, Sets};
+
+pub use reading::Reading;
+pub use verdict::{Firing, Verdict, Verdicts};
 
 /// When a detector can say that its condition holds (the table in RULES §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +36,9 @@ pub enum Decides {
     OnTheClock,
 }
 
+/// Reads a detector's own table; what the rule has beside it comes with the second argument.
+pub type Parse = fn(Table<'_>, &dyn Reading, &mut Diagnostics) -> Option<Box<dyn Detector>>;
+
 /// A family member: plain data, from which parsing, `check` and the reference are made.
 #[derive(Debug)]
 pub struct DetectorSpec {
@@ -35,14 +48,75 @@ pub struct DetectorSpec {
     pub summary: &'static str,
     /// A complete rule file that uses it; a test loads it.
     pub example: &'static str,
-    /// When it decides.
+    /// When it decides, unless its settings change that ([`Detector::decides`]).
     pub decides: Decides,
-    /// Reads the detector's own table, reporting every mistake; unknown keys too.
-    pub parse: fn(Table<'_>, &mut Diagnostics) -> Option<Box<dyn Detector>>,
+    /// The keys of the table, for the reference and the schema.
+    pub keys: &'static [KeySpec],
+    /// Reads the detector's own table, reporting every mistake; unknown keys too. What a rule may
+    /// refer to outside of the table comes with the second argument.
+    pub parse: Parse,
 }
 
 /// All detectors that a rule can name, in order of the reference.
 pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC, &cardinality::SPEC, &change::SPEC];
+
+/// The most parts that one rule can have: one bit each.
+pub const PARTS_MAX: usize = 64;
+
+/// Which parts of its rule an event met, one bit each, counted from 0 as in [`Detector::parts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts(pub u64);
+
+impl Parts {
+    /// The first part alone: what every event meets of a rule that has no others.
+    pub const FIRST: Self = Self(1);
+    /// All of them.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// Whether a part is among them.
+    pub fn has(self, part: usize) -> bool {
+        u32::try_from(part)
+            .ok()
+            .and_then(|part| self.0.checked_shr(part))
+            .is_some_and(|b| b & 1 != 0)
+    }
+
+    /// These and one more; a part beyond [`PARTS_MAX`] is not added.
+    #[must_use]
+    pub fn with(self, part: usize) -> Self {
+        let bit = u32::try_from(part).ok().and_then(|part| 1u64.checked_shl(part));
+        Self(self.0 | bit.unwrap_or(0))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether some part is in both.
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// One of the conditions by which events take part in a rule: a step, a part, or the rule's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'d> {
+    /// What the author calls it; `None` when the rule has only one condition, or it has no name.
+    pub name: Option<&'d str>,
+    /// What an event must meet; `None`: nothing but the rule's `when`.
+    pub when: Option<&'d Query>,
+    /// Whether the rule's `when` must hold as well.
+    pub with_rule: bool,
+    /// The fields that name the key for this part, one for each of the rule's `group_by`; `None`:
+    /// these themselves.
+    pub group_by: Option<&'d [FieldName]>,
+}
+
+impl Part<'_> {
+    /// The rule's own condition.
+    pub const RULE: Self = Self { name: None, when: None, with_rule: true, group_by: None };
+}
 
 /// One event that met a rule, as a detector sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,29 +125,20 @@ pub struct Occurrence {
     pub time: Timestamp,
     /// Where the event's record stands; ties in time keep this order.
     pub position: Position,
-    /// Which step or part of the rule it met; 0 for detectors without steps.
-    pub step: u16,
+    /// Which parts of the rule it met for this key; at least one.
+    pub parts: Parts,
     /// The values of the fields that the detector asked for, in its order.
     pub values: Vec<Vec<Scalar>>,
 }
 
-/// A detector's condition was true at one event (or deadline).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Firing {
-    /// Time of the completing window's last event, or the deadline of a firing of the clock.
-    pub time: Timestamp,
-    /// The event that completed the window; `None` for a firing of the clock.
-    pub position: Option<Position>,
-    /// The earliest event in the window; `time` if it is empty.
-    pub first: Timestamp,
-    /// Events in the window.
-    pub count: u64,
-    /// The number judged or the new value (several: a list); null where RULES §3 says so.
-    pub value: serde_json::Value,
-    /// The value before the new one, for `[change]`.
-    pub previous: Option<serde_json::Value>,
-    /// Whether a bound made `count` or `value` a lower bound.
-    pub approximate: bool,
+/// Since when a rule has been watching (RULES §4, *Start*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleStart {
+    /// The clock at which the rule's version became active.
+    pub at: Timestamp,
+    /// Whether to judge as if the rule had been watching for ever: rule tests do so for leading absent
+    /// steps and spikes. `learn` and [`absence`](crate::detectors) count from `at` all the same.
+    pub warm: bool,
 }
 
 /// A rule's detector: immutable, shared by all keys.
@@ -81,7 +146,13 @@ pub trait Detector: fmt::Debug + Send + Sync {
     /// Its entry in [`DETECTORS`].
     fn spec(&self) -> &'static DetectorSpec;
 
-    /// Its settings in one canonical text, for the rule's fingerprint.
+    /// When it decides, with these settings.
+    fn decides(&self) -> Decides {
+        self.spec().decides
+    }
+
+    /// Its settings in one canonical text, for the rule's fingerprint: everything in its table, the
+    /// queries too.
     fn canonical(&self) -> String;
 
     /// How far before an event others can still matter to it: `within`, as a rule.
@@ -92,14 +163,42 @@ pub trait Detector: fmt::Debug + Send + Sync {
         Some(self.span())
     }
 
+    /// The conditions by which events take part, at least one and at most [`PARTS_MAX`]. An event
+    /// that meets none is none of the rule's business.
+    fn parts(&self) -> Vec<Part<'_>> {
+        vec![Part::RULE]
+    }
+
+    /// The parts whose events an alert counts.
+    fn counted(&self) -> Parts {
+        Parts::ALL
+    }
+
     /// How many of a key's newest events it needs at least: its alerts count with as many.
     fn keeps(&self) -> usize;
 
     /// The event fields whose values it reads.
     fn fields(&self) -> Vec<FieldName>;
 
-    /// The memory of a key that has no events yet.
-    fn fresh(&self) -> Box<dyn KeyState>;
+    /// Whether its alerts stay open until the condition is false ([`Verdict::Ended`]), and
+    /// `keep_open` counts from then on: `absence`, spike down, every `below` and `at_most` (RULES §5).
+    fn is_sustained(&self) -> bool {
+        false
+    }
+
+    /// Whether it looks down: an alert's peak is then the lowest value.
+    fn looks_down(&self) -> bool {
+        false
+    }
+
+    /// The keys that it watches though they may never have had an event, each with one value for
+    /// each `group_by` field of the rule. `sets` has the lists that it may name.
+    fn expected(&self, _sets: &Sets) -> Vec<Vec<Scalar>> {
+        Vec::new()
+    }
+
+    /// The memory of a key that has no events yet, of a rule that has been watching since `start`.
+    fn fresh(&self, start: RuleStart) -> Box<dyn KeyState>;
 
     /// Reads a memory back; the error says what is wrong with the bytes.
     fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String>;
@@ -109,16 +208,22 @@ pub trait Detector: fmt::Debug + Send + Sync {
 pub trait KeyState: fmt::Debug + Send {
     /// Takes an event that is not late. Adds every firing that the sorted order of all events so
     /// far has and that was not reported before.
-    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>);
+    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts);
 
     /// The rule's clock moved to `clock`: decides what waited for it, in order of the events.
-    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>);
+    fn advance(&mut self, clock: Timestamp, out: &mut Verdicts);
 
     /// The rule's clock at which [`Self::advance`] next has something to decide: later than the
     /// clock it was last given. What decides on arrival never waits.
     fn wake_at(&self) -> Option<Timestamp> {
         None
     }
+
+    /// The key is expected to have events: watch it from the rule's start.
+    fn expect(&mut self) {}
+
+    /// An alert of the key was closed because it was open for `max_open`.
+    fn closed(&mut self) {}
 
     /// Times of the oldest and the newest event that it depends on, if they may lie further back
     /// than twice the detector's span.
@@ -160,16 +265,17 @@ pub const FIELDS_MAX: usize = 8;
 fn one_field(
     table: &mut Table<'_>,
     key: &'static str,
+    reading: &dyn Reading,
     found: &mut Diagnostics,
 ) -> Option<FieldName> {
     let text = table.required_text(key, found)?;
-    let message = match FieldName::parse(&text.value) {
-        Ok(field) if !field.is_pattern() => return Some(field),
-        Ok(_) => "expected one field, found a pattern".to_owned(),
-        Err(message) => message,
-    };
-    found.push(Diagnostic::error("bad-field", text.span, message));
-    None
+    let field = reading.field(&text, found)?;
+    if field.is_pattern() {
+        let message = "expected one field, found a pattern";
+        found.push(Diagnostic::error("bad-field", text.span, message));
+        return None;
+    }
+    Some(field)
 }
 
 /// Reads a required list of fields whose values together are one: at least one, none twice, no
@@ -177,34 +283,32 @@ fn one_field(
 fn field_list(
     table: &mut Table<'_>,
     key: &'static str,
+    reading: &dyn Reading,
     found: &mut Diagnostics,
 ) -> Option<Vec<FieldName>> {
     table.require(key, found);
     let span = table.item(key)?.span;
     let texts = table.texts(key, found)?;
-    let mut fields = Vec::new();
-    let mut refuse = |span, message: String| {
-        found.push(Diagnostic::error("bad-field", span, message));
-    };
     if texts.is_empty() {
-        refuse(span, "expected at least one field, found none".to_owned());
+        let message = "expected at least one field, found none";
+        found.push(Diagnostic::error("bad-field", span, message));
         return None;
     }
     let all = texts.len();
+    let mut fields: Vec<FieldName> = Vec::new();
     for text in texts {
-        match FieldName::parse(&text.value) {
-            Err(message) => refuse(text.span, message),
-            Ok(field) if field.is_pattern() => {
-                refuse(text.span, "expected one field, found a pattern".to_owned());
-            }
-            Ok(field) if fields.contains(&field) => {
-                refuse(text.span, format!("the field `{field}` is named twice"));
-            }
-            Ok(_) if fields.len() >= FIELDS_MAX => {
-                refuse(text.span, format!("expected at most {FIELDS_MAX} fields"));
-            }
-            Ok(field) => fields.push(field),
-        }
+        let Some(field) = reading.field(&text, found) else { continue };
+        let refused = if field.is_pattern() {
+            "expected one field, found a pattern".to_owned()
+        } else if fields.contains(&field) {
+            format!("the field `{field}` is named twice")
+        } else if fields.len() >= FIELDS_MAX {
+            format!("expected at most {FIELDS_MAX} fields")
+        } else {
+            fields.push(field);
+            continue;
+        };
+        found.push(Diagnostic::error("bad-field", text.span, refused));
     }
     (fields.len() == all).then_some(fields)
 }

@@ -6,8 +6,12 @@
 
 use std::time::Duration;
 
-use super::{Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, bounded_count};
+use super::{
+    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, Reading, RuleStart, Verdicts,
+    bounded_count,
+};
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostics, Timestamp, duration};
 use crate::event::FieldName;
 use crate::state::codec::{Broken, Reader};
@@ -27,6 +31,14 @@ count  = 5
 within = "10m"
 "#,
     decides: Decides::OnArrival,
+    keys: &[
+        KeySpec::required("count", Shape::Count, "How many events at least, from 1 to 100,000."),
+        KeySpec::required(
+            "within",
+            Shape::Duration,
+            "The longest time from the first of them to the last.",
+        ),
+    ],
     parse,
 };
 
@@ -54,7 +66,11 @@ struct Events {
     kept: Timeline<bool>,
 }
 
-fn parse(mut table: Table<'_>, found: &mut Diagnostics) -> Option<Box<dyn Detector>> {
+fn parse(
+    mut table: Table<'_>,
+    _reading: &dyn Reading,
+    found: &mut Diagnostics,
+) -> Option<Box<dyn Detector>> {
     let count = bounded_count(&mut table, "count", COUNT_MAX, found);
     table.require("within", found);
     let within = table.duration("within", found);
@@ -83,7 +99,7 @@ impl Detector for Threshold {
         Vec::new()
     }
 
-    fn fresh(&self) -> Box<dyn KeyState> {
+    fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
         Box::new(Events { threshold: *self, kept: Timeline::default() })
     }
 
@@ -96,18 +112,18 @@ impl Detector for Threshold {
 }
 
 impl KeyState for Events {
-    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
         let full = self.threshold.keeps();
         let (time, position) = (occurrence.time, &occurrence.position);
         if let Placed::At(at) = self.kept.insert(time, position, false, full) {
-            self.judge_from(at, firings);
+            self.judge_from(at, out);
             if self.kept.len() > full {
                 self.kept.cut_oldest();
             }
         }
     }
 
-    fn advance(&mut self, _clock: Timestamp, _firings: &mut Vec<Firing>) {
+    fn advance(&mut self, _clock: Timestamp, _out: &mut Verdicts) {
         // Everything was decided on arrival.
     }
 
@@ -127,7 +143,7 @@ impl KeyState for Events {
 
 impl Events {
     /// Judges the windows that end at the event at `from` or, containing it, at a later one.
-    fn judge_from(&mut self, from: usize, firings: &mut Vec<Firing>) {
+    fn judge_from(&mut self, from: usize, out: &mut Verdicts) {
         let Threshold { count, within } = self.threshold;
         let Some(added) = self.kept.get(from).map(|seen| seen.time) else { return };
         let mut at = from;
@@ -143,13 +159,14 @@ impl Events {
                 let approximate = self.kept.is_cut(time, within);
                 if let Some(last) = self.kept.get_mut(at) {
                     last.note = true;
-                    firings.push(Firing {
+                    out.push(Firing {
                         time,
                         position: Some(last.position.clone()),
                         first,
                         count: held as u64,
                         value: held.into(),
                         previous: None,
+                        tuple: None,
                         approximate,
                     });
                 }
@@ -171,19 +188,14 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Parts;
+    use super::super::bench::{self, START};
     use super::*;
     use crate::base::Position;
-    use crate::base::document::Document;
     use proptest::prelude::*;
 
     fn read(text: &str) -> (Option<Box<dyn Detector>>, Vec<String>) {
-        let document = Document::parse(text);
-        let mut found = Diagnostics::new();
-        let mut root = document.root(&mut found);
-        let table = root.table("threshold", &mut found).unwrap();
-        let detector = (SPEC.parse)(table, &mut found);
-        let messages = found.iter().map(|d| format!("{:?} {}", d.span, d.message)).collect();
-        (detector, messages)
+        bench::read(&SPEC, text)
     }
 
     fn threshold(count: usize, within_ms: u64) -> Threshold {
@@ -193,13 +205,13 @@ mod tests {
     /// Times of arrival in ms; the position's offset breaks ties. Gives `time(count)` of each firing,
     /// those of one arrival in brackets.
     fn check(count: usize, within_ms: u64, arrivals: &[(i64, i64)], expected: &str) {
-        let mut state = threshold(count, within_ms).fresh();
+        let mut state = threshold(count, within_ms).fresh(START);
         let mut told = Vec::new();
         for (time, offset) in arrivals {
-            let mut firings = Vec::new();
+            let mut firings = Verdicts::new();
             state.observe(&occurrence(*time, *offset), &mut firings);
             if !firings.is_empty() {
-                let each = firings.iter().map(|f| {
+                let each = firings.firings().map(|f| {
                     let approximate = if f.approximate { "≥" } else { "" };
                     format!("{}({approximate}{})", f.time.as_millis(), f.count)
                 });
@@ -213,7 +225,7 @@ mod tests {
         Occurrence {
             time: Timestamp::from_millis(time),
             position: Position::new("audit", 0, offset),
-            step: 0,
+            parts: Parts::FIRST,
             values: Vec::new(),
         }
     }
@@ -282,8 +294,8 @@ mod tests {
 
     #[test]
     fn it_expires_when_nothing_that_still_counts_can_reach_it() {
-        let mut state = threshold(2, 100).fresh();
-        state.observe(&occurrence(1000, 0), &mut Vec::new());
+        let mut state = threshold(2, 100).fresh(START);
+        state.observe(&occurrence(1000, 0), &mut Verdicts::new());
         // At clock 1200 an event of 1100 still counts, and its window reaches back to 1000.
         assert_eq!(state.expires_at(), Timestamp::from_millis(1201));
     }
@@ -314,9 +326,9 @@ mod tests {
     #[test]
     fn broken_memory_is_refused() {
         let threshold = threshold(1, 100);
-        let mut state = threshold.fresh();
-        state.observe(&occurrence(5, 0), &mut Vec::new());
-        state.observe(&occurrence(6, 1), &mut Vec::new());
+        let mut state = threshold.fresh(START);
+        state.observe(&occurrence(5, 0), &mut Verdicts::new());
+        state.observe(&occurrence(6, 1), &mut Verdicts::new());
         let mut bytes = Vec::new();
         state.encode(&mut bytes);
         assert!(threshold.restore(&bytes).is_ok());
@@ -353,7 +365,7 @@ mod tests {
         ) {
             // At most 16 events, and 4 × 4 are kept: nothing is cut.
             let threshold = threshold(count, within.cast_unsigned());
-            let mut state = threshold.fresh();
+            let mut state = threshold.fresh(START);
             let mut fired = Vec::new();
             for (n, (time, offset)) in events.iter().enumerate() {
                 if n == restore_at {
@@ -362,7 +374,7 @@ mod tests {
                     state = threshold.restore(&bytes).unwrap();
                 }
                 let before = fired.len();
-                state.observe(&occurrence(*time, *offset), &mut fired);
+                fired.extend(bench::observe(&mut *state, &occurrence(*time, *offset)).firings().cloned());
                 let so_far = recount(count, within, &events[..=n]);
                 for firing in &fired[before..] {
                     let offset = firing.position.as_ref().unwrap().offset;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::{Diagnostic, Timestamp};
+use crate::detectors::Parts;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
@@ -90,21 +91,37 @@ pub struct Fault {
 #[derive(Debug)]
 struct Compiled {
     rule: Arc<Rule>,
-    when: Matcher,
+    /// The conditions by which events take part.
+    parts: Vec<Condition>,
+    /// The different ways to name the key; mostly one.
+    groups: Vec<Group>,
     exceptions: Vec<(Matcher, Option<Timestamp>)>,
-    /// Names beside slots, for the canonical form depends on the field.
-    group_names: Vec<String>,
-    group: Vec<FieldId>,
     carried: Vec<Carried>,
     /// How often its judgement panicked.
     panics: AtomicU32,
+}
+
+/// One part of a rule.
+#[derive(Debug)]
+struct Condition {
+    when: Matcher,
+    /// Which of the rule's groups names the key.
+    group: usize,
+}
+
+/// The fields whose values make a key.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    /// Names beside slots, for the canonical form depends on the field.
+    names: Vec<String>,
+    slots: Vec<FieldId>,
 }
 
 /// What an event means to one rule.
 enum Judged {
     Unmet,
     Unkeyed,
-    Met(Vec<Key>, Fields),
+    Met(Vec<(Key, Parts)>, Fields),
     Panicked,
 }
 
@@ -157,12 +174,12 @@ impl Program {
             if keys.len() > KEYS_PER_EVENT {
                 out.cut.push(rule.rule.id.clone());
             }
-            for key in keys.into_iter().take(KEYS_PER_EVENT) {
+            for (key, parts) in keys.into_iter().take(KEYS_PER_EVENT) {
                 let partition = partition_of(&rule.rule.id, key.bytes(), partitions);
                 by_partition.entry(partition).or_default().push(Signal {
                     rule: rule.rule.id.clone(),
                     version: rule.rule.hash,
-                    step: 0,
+                    parts,
                     key,
                     fields: fields.clone(),
                 });
@@ -206,16 +223,25 @@ impl Matched {
 
 impl Compiled {
     fn new(rule: Arc<Rule>, layout: &mut Layout, sets: &Sets) -> Result<Self, Vec<Diagnostic>> {
-        let when = rule.when.compile(layout, sets)?;
+        let mut groups = Vec::new();
+        let mut parts = Vec::new();
+        for part in rule.parts() {
+            let when = part.when.compile(layout, sets)?;
+            let group = Group::new(&part.group_by, layout);
+            let known = groups.iter().position(|have| *have == group);
+            let group = known.unwrap_or_else(|| {
+                groups.push(group);
+                groups.len() - 1
+            });
+            parts.push(Condition { when, group });
+        }
         let mut exceptions = Vec::new();
         for exception in &rule.exceptions {
             exceptions.push((exception.when.compile(layout, sets)?, exception.until));
         }
-        let group = rule.group_by.iter().map(|field| layout.field(field)).collect();
         let carried = carried(&rule, layout);
-        let group_names = rule.group_by.iter().map(ToString::to_string).collect();
         let panics = AtomicU32::new(0);
-        Ok(Self { rule, when, exceptions, group_names, group, carried, panics })
+        Ok(Self { rule, parts, groups, exceptions, carried, panics })
     }
 
     fn is_off(&self) -> bool {
@@ -225,15 +251,14 @@ impl Compiled {
     /// What the event means to the rule. One rule's bug must not cost the others their signals.
     fn judge(&self, event: &Event) -> Judged {
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            if !self.meets(event) {
+            let met = self.met(event);
+            if met.is_empty() || self.excepts(event) {
                 return Judged::Unmet;
             }
             #[cfg(test)]
             assert!(&*self.rule.id != "test/panics", "a bug, planted by a test");
-            match self.keys(event) {
-                Some(keys) => Judged::Met(keys, self.fields(event)),
-                None => Judged::Unkeyed,
-            }
+            let keys = self.keys(event, met);
+            if keys.is_empty() { Judged::Unkeyed } else { Judged::Met(keys, self.fields(event)) }
         }));
         judged.unwrap_or_else(|_| {
             self.panics.fetch_add(1, Ordering::Relaxed);
@@ -241,39 +266,44 @@ impl Compiled {
         })
     }
 
-    fn meets(&self, event: &Event) -> bool {
-        let excepted = |(when, until): &(Matcher, Option<Timestamp>)| {
-            until.is_none_or(|until| event.time <= until) && when.matches(event)
-        };
-        self.when.matches(event) && !self.exceptions.iter().any(excepted)
+    /// The parts that the event meets, whosever it is.
+    fn met(&self, event: &Event) -> Parts {
+        let met = |(_, part): &(usize, &Condition)| part.when.matches(event);
+        let parts = self.parts.iter().enumerate().filter(met);
+        parts.fold(Parts::default(), |parts, (n, _)| parts.with(n))
     }
 
-    /// Every combination of one value of each `group_by` field, without repeats; at most one more
-    /// than [`KEYS_PER_EVENT`]. `None` when a field is missing.
-    fn keys(&self, event: &Event) -> Option<Vec<Key>> {
-        let mut combinations: Vec<Vec<Scalar>> = vec![Vec::new()];
-        for (name, slot) in self.group_names.iter().zip(&self.group) {
-            let mut seen = BTreeSet::new();
-            let values: Vec<&Scalar> = event
-                .values(*slot)
-                .iter()
-                .filter(|value| value.as_text() != Some(""))
-                .filter(|value| seen.insert(canonical(name, value)))
-                .collect();
-            if values.is_empty() {
-                return None;
+    fn excepts(&self, event: &Event) -> bool {
+        self.exceptions.iter().any(|(when, until)| {
+            until.is_none_or(|until| event.time <= until) && when.matches(event)
+        })
+    }
+
+    /// The keys for which the event met something, each with the parts; without repeats, and at most
+    /// one more than [`KEYS_PER_EVENT`] for each group.
+    fn keys(&self, event: &Event, met: Parts) -> Vec<(Key, Parts)> {
+        let of_group = |group: usize| {
+            let own =
+                self.parts.iter().enumerate().filter(|(n, p)| p.group == group && met.has(*n));
+            own.fold(Parts::default(), |parts, (n, _)| parts.with(n))
+        };
+        let mut all: Vec<(Key, Parts)> = Vec::new();
+        for (n, group) in self.groups.iter().enumerate() {
+            let parts = of_group(n);
+            if parts.is_empty() {
+                continue;
             }
-            combinations = combinations
-                .iter()
-                .flat_map(|start| {
-                    values
-                        .iter()
-                        .map(move |value| start.iter().cloned().chain([(*value).clone()]).collect())
-                })
-                .take(KEYS_PER_EVENT + 1)
-                .collect();
+            for key in group.keys(event) {
+                // Several groups are rare, and then keys are few.
+                let same =
+                    if n == 0 { None } else { all.iter_mut().find(|(have, _)| *have == key) };
+                match same {
+                    Some((_, known)) => *known = Parts(known.0 | parts.0),
+                    None => all.push((key, parts)),
+                }
+            }
         }
-        Some(combinations.into_iter().map(|values| Key::new(&self.group_names, &values)).collect())
+        all
     }
 
     fn fields(&self, event: &Event) -> Fields {
@@ -291,6 +321,40 @@ impl Compiled {
     }
 }
 
+impl Group {
+    fn new(fields: &[FieldName], layout: &mut Layout) -> Self {
+        Self {
+            names: fields.iter().map(ToString::to_string).collect(),
+            slots: fields.iter().map(|field| layout.field(field)).collect(),
+        }
+    }
+
+    /// Every combination of one value of each field, without repeats; at most one more than
+    /// [`KEYS_PER_EVENT`]. None when a field is missing.
+    fn keys(&self, event: &Event) -> Vec<Key> {
+        let mut combinations: Vec<Vec<Scalar>> = vec![Vec::new()];
+        for (name, slot) in self.names.iter().zip(&self.slots) {
+            let mut seen = BTreeSet::new();
+            let values: Vec<&Scalar> = event
+                .values(*slot)
+                .iter()
+                .filter(|value| value.as_text() != Some(""))
+                .filter(|value| seen.insert(canonical(name, value)))
+                .collect();
+            combinations = combinations
+                .iter()
+                .flat_map(|start| {
+                    values
+                        .iter()
+                        .map(move |value| start.iter().cloned().chain([(*value).clone()]).collect())
+                })
+                .take(KEYS_PER_EVENT + 1)
+                .collect();
+        }
+        combinations.into_iter().map(|values| Key::new(&self.names, &values)).collect()
+    }
+}
+
 /// The union of what the rule reads after matching and what samples show, in order of the names.
 fn carried(rule: &Rule, layout: &mut Layout) -> Vec<Carried> {
     let mut wanted: BTreeMap<FieldName, bool> = BTreeMap::new();
@@ -298,7 +362,8 @@ fn carried(rule: &Rule, layout: &mut Layout) -> Vec<Carried> {
         wanted.insert(FieldName::from_keys([name]), false);
     }
     let read = rule.detector.iter().flat_map(|detector| detector.fields());
-    for field in read.chain(rule.shown_fields()) {
+    let keys = rule.parts().into_iter().flat_map(|part| part.group_by);
+    for field in read.chain(keys).chain(rule.shown_fields()) {
         wanted.insert(field, true);
     }
     for field in rule.values_fields() {

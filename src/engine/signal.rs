@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use crate::base::{Position, Timestamp};
+use crate::detectors::Parts;
 use crate::event::Scalar;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::key::Key;
 
 /// The version of the format that [`Record::encode`] writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const KIND_SIGNALS: u8 = 1;
 const KIND_TICK: u8 = 2;
@@ -36,19 +37,19 @@ pub struct Signals {
     pub time: Timestamp,
     /// Whether the event claimed to be from the future, and `time` was cut.
     pub clamped: bool,
-    /// One for each rule, step and key.
+    /// One for each rule and key.
     pub signals: Vec<Signal>,
 }
 
-/// One event that met one rule's query, on its way to the detector.
+/// One event that met one rule for one key, on its way to the detector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
     /// The rule's id.
     pub rule: Arc<str>,
     /// The rule's version: its hash.
     pub version: u64,
-    /// Which step or part of the rule it met; 0 for detectors without steps.
-    pub step: u16,
+    /// Which parts of the rule the event met for this key.
+    pub parts: Parts,
     /// Whose it is.
     pub key: Key,
     /// What detector, titles, severity cases and samples may read.
@@ -156,7 +157,7 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != VERSION {
-            return Err(Broken("a signals record of version 1"));
+            return Err(Broken("a signals record of version 2"));
         }
         let record = match bytes.byte()? {
             KIND_SIGNALS => Self::Signals(Signals::decode(&mut bytes)?),
@@ -198,7 +199,7 @@ impl Signals {
         for (signal, places) in self.signals.iter().zip(places) {
             codec::put_text(out, &signal.rule);
             out.extend_from_slice(&signal.version.to_le_bytes());
-            codec::put_u64(out, signal.step.into());
+            codec::put_u64(out, signal.parts.0);
             signal.key.encode(out);
             codec::put_len(out, places.len());
             for place in places {
@@ -216,7 +217,7 @@ impl Signals {
         for _ in 0..bytes.count()? {
             let rule = bytes.text()?.into();
             let version = bytes.fixed()?;
-            let step = u16::try_from(bytes.u64()?).map_err(|_| Broken("a step"))?;
+            let parts = Parts(bytes.u64()?);
             let key = Key::decode(bytes)?;
             let mut fields = Vec::new();
             for _ in 0..bytes.count()? {
@@ -224,7 +225,7 @@ impl Signals {
                 let entry = place.and_then(|place| table.get(place));
                 fields.push(entry.ok_or(Broken("a field of the record"))?.clone());
             }
-            signals.push(Signal { rule, version, step, key, fields: Fields(fields) });
+            signals.push(Signal { rule, version, parts, key, fields: Fields(fields) });
         }
         Ok(Self { position, time, clamped: flags & FLAG_CLAMPED != 0, signals })
     }
@@ -305,7 +306,7 @@ mod tests {
         let signal = |rule: &str, fields| Signal {
             rule: rule.into(),
             version: 0x0123_4567_89ab_cdef,
-            step: 2,
+            parts: Parts(0b101),
             key: Key::new(&["user.name"], &[Scalar::from("Eve")]),
             fields,
         };

@@ -16,7 +16,7 @@ use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
 use crate::base::{Severity, Timestamp};
 use crate::delivery::Notification;
-use crate::detectors::{Detector, DetectorSpec, Firing, KeyState, Occurrence};
+use crate::detectors::{Detector, DetectorSpec, KeyState, Occurrence, RuleStart, Verdicts};
 use crate::engine::Program;
 use crate::event::Layout;
 use crate::kafka::{
@@ -434,8 +434,8 @@ impl Detector for Panics {
         self.0.fields()
     }
 
-    fn fresh(&self) -> Box<dyn KeyState> {
-        Box::new(PanicsState(self.0.fresh(), self.1))
+    fn fresh(&self, start: RuleStart) -> Box<dyn KeyState> {
+        Box::new(PanicsState(self.0.fresh(start), self.1))
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
@@ -444,13 +444,13 @@ impl Detector for Panics {
 }
 
 impl KeyState for PanicsState {
-    fn observe(&mut self, occurrence: &Occurrence, firings: &mut Vec<Firing>) {
+    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
         assert_ne!(occurrence.time, self.1, "a bug, planted by a test");
-        self.0.observe(occurrence, firings);
+        self.0.observe(occurrence, out);
     }
 
-    fn advance(&mut self, clock: Timestamp, firings: &mut Vec<Firing>) {
-        self.0.advance(clock, firings);
+    fn advance(&mut self, clock: Timestamp, out: &mut Verdicts) {
+        self.0.advance(clock, out);
     }
 
     fn expires_at(&self) -> Timestamp {

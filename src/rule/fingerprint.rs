@@ -43,7 +43,8 @@ impl Canonical {
 
 /// Over query, exceptions, group, detector, lateness.
 pub(super) fn fingerprint(rule: &Rule) -> u64 {
-    let mut canonical = Canonical::new("hark-rule-state-1").part(rule.when.to_string());
+    let mut canonical = Canonical::new("hark-rule-state-1");
+    canonical = canonical.maybe(rule.when.as_ref().map(ToString::to_string).as_deref());
     canonical = canonical.part((rule.exceptions.len() as u64).to_le_bytes());
     for exception in &rule.exceptions {
         let until = exception.until.map(|until| until.to_string());

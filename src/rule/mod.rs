@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::base::diagnostic::SourceText;
 use crate::base::{Severity, Timestamp};
-use crate::detectors::Detector;
+use crate::detectors::{Decides, Detector, Part};
 use crate::event::FieldName;
 use crate::query::Query;
 
@@ -107,8 +107,9 @@ pub struct Rule {
     pub references: Vec<String>,
     /// Who looks after it.
     pub owner: Option<String>,
-    /// The condition on one event.
-    pub when: Query,
+    /// The condition on one event; what the detector's parts ask comes on top ([`Rule::parts`]). Only
+    /// a rule whose detector has parts can be without.
+    pub when: Option<Query>,
     /// Events that are dropped from this rule.
     pub exceptions: Vec<Exception>,
     /// The fields whose values make the key, in order; empty = one key.
@@ -123,7 +124,42 @@ pub struct Rule {
     pub tests: Vec<RuleTest>,
 }
 
+/// One of the conditions by which events take part in a rule, as MATCH judges it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RulePart {
+    /// The name of the step or part, if it has one.
+    pub name: Option<String>,
+    /// Everything that an event must meet, the rule's own `when` included.
+    pub when: Query,
+    /// The fields whose values make the key, in order.
+    pub group_by: Vec<FieldName>,
+}
+
 impl Rule {
+    /// The conditions by which events take part, in the order that a signal counts them: the rule's
+    /// `when` alone, or with what each step or part of its detector asks.
+    pub fn parts(&self) -> Vec<RulePart> {
+        let parts = self.detector.as_ref().map_or_else(|| vec![Part::RULE], |d| d.parts());
+        let part = |part: Part<'_>| {
+            let own = self.when.as_ref().filter(|_| part.with_rule).cloned();
+            let when = match (own, part.when.cloned()) {
+                (Some(own), Some(more)) => own.and(more),
+                (own, more) => own.or(more)?,
+            };
+            Some(RulePart {
+                name: part.name.map(str::to_owned),
+                when,
+                group_by: part.group_by.unwrap_or(&self.group_by).to_vec(),
+            })
+        };
+        parts.into_iter().filter_map(part).collect()
+    }
+
+    /// When the rule says that it has found something.
+    pub fn decides(&self) -> Decides {
+        self.detector.as_ref().map_or(Decides::OnArrival, |detector| detector.decides())
+    }
+
     /// The event fields that an alert of this rule reads at each firing: those of titles, summaries
     /// and severity cases, and the key's. Sorted, without `alert.*`.
     pub fn shown_fields(&self) -> Vec<FieldName> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::diagnostic::SourceText;
 use crate::base::document::{Document, Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
-use crate::detectors::{DETECTORS, Detector};
+use crate::detectors::{DETECTORS, Detector, Reading};
 use crate::event::FieldName;
 use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
@@ -110,7 +110,8 @@ fn walk(
     let when = when(&mut root, context, found);
     let group_by = group_by(&mut root, context, found);
     let lateness = root.duration_or_zero("lateness", found).map_or(LATENESS, |l| l.value);
-    let detector = detector(&mut root, context, found);
+    let around = Around { context, group_by: &group_by, has_when: root.has("when") };
+    let detector = detector(&mut root, &around, found);
     let exceptions = root.tables("exception", found);
     let exceptions = exceptions.into_iter().filter_map(|t| exception(t, context, found)).collect();
     let alert = root.table("alert", found);
@@ -143,7 +144,7 @@ fn walk(
         false_positives,
         references,
         owner: owner.map(|text| text.value),
-        when: when?,
+        when,
         exceptions,
         group_by,
         detector,
@@ -239,7 +240,7 @@ fn texts(root: &mut Table<'_>, key: &'static str, found: &mut Diagnostics) -> Ve
     root.texts(key, found).unwrap_or_default().into_iter().map(|text| text.value).collect()
 }
 
-/// The rule's query; rules with steps or parts (not available yet) need none of their own.
+/// The rule's query; rules with steps or parts need none of their own.
 fn when(root: &mut Table<'_>, context: &Context<'_>, found: &mut Diagnostics) -> Option<Query> {
     if !(root.has("sequence") || root.has("temporal")) {
         root.require("when", found);
@@ -274,7 +275,7 @@ fn group_by(
 /// The one detector table; those that this version has not are refused by name.
 fn detector(
     root: &mut Table<'_>,
-    context: &Context<'_>,
+    around: &Around<'_>,
     found: &mut Diagnostics,
 ) -> Option<Box<dyn Detector>> {
     root.allow(&DETECTOR_TABLES);
@@ -306,11 +307,41 @@ fn detector(
         );
         return None;
     };
-    let detector = root.table(spec.table, found).and_then(|table| (spec.parse)(table, found))?;
-    for field in detector.fields() {
-        fields::check(&field, span.clone(), Scope::Event, context, found);
+    let table = root.table(spec.table, found)?;
+    (spec.parse)(table, around, found)
+}
+
+/// The rule around a detector's table.
+struct Around<'a> {
+    context: &'a Context<'a>,
+    group_by: &'a [FieldName],
+    has_when: bool,
+}
+
+impl Reading for Around<'_> {
+    fn query(&self, text: &Text, found: &mut Diagnostics) -> Option<Query> {
+        condition::read(text, Scope::Event, self.context, found)
     }
-    Some(detector)
+
+    fn field(&self, text: &Text, found: &mut Diagnostics) -> Option<FieldName> {
+        fields::read(text, Scope::Event, self.context, found)
+    }
+
+    fn key_field(&self, text: &Text, found: &mut Diagnostics) -> Option<FieldName> {
+        fields::read(text, Scope::Key, self.context, found)
+    }
+
+    fn group_by(&self) -> &[FieldName] {
+        self.group_by
+    }
+
+    fn has_when(&self) -> bool {
+        self.has_when
+    }
+
+    fn sets(&self) -> &Sets {
+        self.context.sets
+    }
 }
 
 fn exception(

@@ -11,6 +11,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::base::diagnostic::SourceText;
 use crate::base::{Position, Timestamp};
+use crate::detectors::Parts;
 use crate::engine::{Fields, Key, Record, Signal, Signals, Source, SourceTime, Tick};
 use crate::event::Scalar;
 use crate::query::Sets;
@@ -87,7 +88,7 @@ impl Scene {
         let signal = Signal {
             rule: self.rule.id.clone(),
             version: self.rule.hash,
-            step: 0,
+            parts: Parts::FIRST,
             key: Key::new(&group, values),
             fields,
         };
