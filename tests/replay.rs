@@ -255,7 +255,7 @@ fn what_cannot_be_used_is_told_and_counts_as_a_failure() {
         1,
         &expect![[r"
         --
-        error: expected a mapping (none), found `door`
+        error: expected a mapping (auto, none), found `door`
     "]],
     );
 }

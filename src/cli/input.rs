@@ -20,6 +20,8 @@ pub(super) const STDIN: &str = "-";
 pub(super) struct Input {
     paths: std::vec::IntoIter<PathBuf>,
     now: Option<(PathBuf, Box<dyn BufRead>)>,
+    /// How many lines of it have been read.
+    lines: u64,
     /// Bytes read from files, as they lie there.
     read: Rc<Cell<u64>>,
     /// Bytes of all files together; `None` when one of them is no file.
@@ -27,6 +29,17 @@ pub(super) struct Input {
     line: Vec<u8>,
     /// More bytes of one line than this are read but not kept.
     line_max: usize,
+}
+
+/// A line that is not blank.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'i> {
+    /// The input that it stands in.
+    pub(super) path: &'i Path,
+    /// Its number there, from 1, as editors count.
+    pub(super) number: u64,
+    /// All of it but its end.
+    pub(super) whole: &'i [u8],
 }
 
 /// An input that cannot be read.
@@ -51,7 +64,7 @@ impl Input {
         };
         let total = paths.iter().map(size).sum();
         let (paths, read) = (paths.into_iter(), Rc::default());
-        Self { paths, now: None, read, total, line: Vec::new(), line_max }
+        Self { paths, now: None, lines: 0, read, total, line: Vec::new(), line_max }
     }
 
     /// Bytes of files read so far.
@@ -59,24 +72,41 @@ impl Input {
         self.read.get()
     }
 
-    /// The next line that is not blank, without its end, and the input that it stands in.
-    pub(super) fn next(&mut self) -> Result<Option<(&Path, &[u8])>, Unreadable> {
+    /// The next line that is not blank. After an input that cannot be read comes the next one.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Unreadable> {
         loop {
             if self.now.is_none() {
                 let Some(path) = self.paths.next() else { return Ok(None) };
                 let opened = open(&path, self.read.clone());
                 let opened = opened.map_err(|error| Unreadable { path: path.clone(), error })?;
                 self.now = Some((path, opened));
+                self.lines = 0;
             }
             let Some((path, reader)) = &mut self.now else { return Ok(None) };
-            let more = read_line(reader.as_mut(), &mut self.line, self.line_max);
-            if !more.map_err(|error| Unreadable { path: path.clone(), error })? {
-                self.now = None;
-            } else if !self.line.trim_ascii().is_empty() {
-                break;
+            match read_line(reader.as_mut(), &mut self.line, self.line_max) {
+                Err(error) => {
+                    let path = std::mem::take(path);
+                    self.now = None;
+                    return Err(Unreadable { path, error });
+                }
+                Ok(false) => self.now = None,
+                Ok(true) => {
+                    self.lines += 1;
+                    if !self.line.trim_ascii().is_empty() {
+                        break;
+                    }
+                }
             }
         }
-        Ok(self.now.as_ref().map(|(path, _)| (path.as_path(), self.line.trim_ascii_end())))
+        let (number, whole) = (self.lines, self.line.as_slice());
+        Ok(self.now.as_ref().map(|(path, _)| Line { path, number, whole }))
+    }
+}
+
+impl<'i> Line<'i> {
+    /// The record: without white space at its end, such as the `\r` of another system.
+    pub(super) fn record(&self) -> &'i [u8] {
+        self.whole.trim_ascii_end()
     }
 }
 
@@ -179,8 +209,8 @@ mod tests {
         std::fs::write(&path, content).unwrap();
         let mut input = Input::new(&[path.clone(), path], max);
         let mut all = Vec::new();
-        while let Some((_, line)) = input.next().unwrap() {
-            all.push(String::from_utf8(line.to_vec()).unwrap());
+        while let Some(line) = input.next().unwrap() {
+            all.push(String::from_utf8(line.record().to_vec()).unwrap());
         }
         assert_eq!((Some(input.read()), input.read()), (input.total, 2 * content.len() as u64));
         all
@@ -202,6 +232,31 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_known_by_its_number_in_its_own_input_and_kept_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, LINES).unwrap();
+        let mut input = Input::new(&[path.clone(), "nowhere".into(), path.clone()], 100);
+        let mut seen = Vec::new();
+        loop {
+            match input.next() {
+                Ok(None) => break,
+                Ok(Some(line)) => {
+                    assert_eq!(line.path, path);
+                    seen.push((line.number, String::from_utf8(line.whole.to_vec()).unwrap()));
+                }
+                Err(why) => seen.push((0, why.path.display().to_string())),
+            }
+        }
+        let once = [(1, "{\"a\": 1}"), (4, "{\"a\": 2}\r"), (5, "last")];
+        let expected = [&once[..], &[(0, "nowhere")], &once].concat();
+        assert_eq!(
+            seen,
+            expected.iter().map(|(n, text)| (*n, (*text).to_owned())).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn compression_is_told_by_the_first_bytes() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(LINES.as_bytes()).unwrap();
@@ -217,8 +272,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.gz");
         std::fs::write(&path, [0x1f, 0x8b, 0, 0]).unwrap();
-        let told = Input::new(&[path], 9).next().unwrap_err().to_string();
+        let mut input = Input::new(&[path], 9);
+        let told = input.next().unwrap_err().to_string();
         assert!(told.starts_with("cannot read ") && told.contains("x.gz: "), "{told}");
+        assert!(input.next().unwrap().is_none(), "it is told once");
         let told = Input::new(&["nowhere".into()], 9).next().unwrap_err().to_string();
         assert!(told.starts_with("cannot read nowhere: No such file"), "{told}");
     }

@@ -1,14 +1,17 @@
 //! What a person can ask for at the command line; the only folder that prints.
 //!
 //! Exit codes: 0 done; 1 mistakes found, or the work failed; 2 the command line itself is wrong.
+//! `hark match` has those of `grep`.
 
 pub mod check;
 pub mod demo;
 mod input;
+pub mod r#match;
 pub mod replay;
 pub mod run;
 mod table;
 pub mod test;
+mod way;
 mod workshop;
 
 use std::path::PathBuf;
@@ -26,7 +29,7 @@ use crate::config::{self, Layers, Loaded};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark match actor:bob yesterday.jsonl.gz           which records does a query match?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -43,6 +46,8 @@ enum Command {
     Test(test::Arguments),
     /// Run past events through the rules: which alerts would there have been?
     Replay(replay::Arguments),
+    /// Print the records that a query matches, like grep.
+    Match(r#match::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
     ///
     /// Runs the same daemon as `hark run`, on an embedded broker: audit events of five products go
@@ -73,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Match(arguments) => r#match::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

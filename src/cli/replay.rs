@@ -11,20 +11,18 @@ use serde::Serialize;
 
 use super::input::{Input, named};
 use super::table::{counted, grouped, lines};
+use super::way::WayArguments;
 use super::workshop::Workshop;
 use super::{ConfigArguments, print_error, say_error};
 use crate::alert::{Alert, Fired};
 use crate::base::{Timestamp, clock, duration};
 use crate::event::Layout;
-use crate::mapping::{Common, Mappings};
-use crate::replay::{Firing, Replay, Summary, TOPIC, Through};
+use crate::replay::{Firing, Replay, Summary};
 
 /// Rows of a table that are kept to be shown; `--format json` has no such bound.
 const ROWS_MAX: usize = 10_000;
 /// How often the progress bar moves.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// The name that stands for no mapping at all.
-const NO_MAPPING: &str = "none";
 
 /// What `hark replay` is told.
 #[derive(Debug, Args)]
@@ -41,12 +39,8 @@ pub struct Arguments {
     /// Rule files or folders instead of the configured rules; may be repeated.
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// The mapping for all records, or `none`; else each record's own.
-    #[arg(long, value_name = "NAME")]
-    mapping: Option<String>,
-    /// The topic that records are said to come from, for mappings that go by it.
-    #[arg(long, value_name = "TOPIC", default_value = TOPIC)]
-    topic: String,
+    #[command(flatten)]
+    way: WayArguments,
     /// How to write what is found.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -108,31 +102,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn replay(arguments: &Arguments, workshop: &Workshop) -> Result<Summary, Stopped> {
     let config = &workshop.config;
     let mut found = Findings::new(arguments);
-    let mut unknown = None;
-    let through = |layout: &Layout| {
-        let mappings = || {
-            let (tables, sets) = (&config.tables, &config.sets);
-            Mappings::load(&workshop.mappings, tables, layout, sets, config.options()).0
-        };
-        match arguments.mapping.as_deref() {
-            Some(NO_MAPPING) => Through::Nothing(Common::new(layout, config.options())),
-            None => Through::Detected(mappings(), arguments.topic.as_str().into()),
-            Some(name) => {
-                let mappings = mappings();
-                if !mappings.names().any(|known| known == name) {
-                    let known: Vec<&str> = mappings.names().chain([NO_MAPPING]).collect();
-                    let known = known.join(", ");
-                    unknown = Some(format!("expected a mapping ({known}), found `{name}`"));
-                }
-                Through::Named(mappings, name.into())
-            }
-        }
-    };
+    let way = arguments.way.choose(&workshop.mappings).map_err(Stopped::Told)?;
+    let through = |layout: &Layout| way.through(layout, config);
     let mut replay = Replay::new(workshop.rules.rules(), &config.sets, through)
         .map_err(|faults| Stopped::Told(format!("the rules do not compile: {faults:?}")))?;
-    if let Some(unknown) = unknown {
-        return Err(Stopped::Told(unknown));
-    }
     let mut input = Input::new(&arguments.files, config.limits.bytes);
     let mut progress = Progress::new();
     let mut first_unused = None;
@@ -140,10 +113,11 @@ fn replay(arguments: &Arguments, workshop: &Workshop) -> Result<Summary, Stopped
         let unused = replay.summary().unused();
         match input.next().map_err(|why| Stopped::Told(why.to_string()))? {
             None => break,
-            Some((path, line)) => {
-                replay.record(line);
+            Some(line) => {
+                replay.record(line.record());
                 if replay.summary().unused() > unused {
-                    first_unused.get_or_insert_with(|| (replay.summary().records - 1, named(path)));
+                    let index = replay.summary().records - 1;
+                    first_unused.get_or_insert_with(|| (index, named(line.path)));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! What the commands that try rules out have in common: configuration, rules and mappings, read and
-//! checked, without a Kafka in sight.
+//! What the commands that try rules and queries out have in common: configuration, rules and
+//! mappings, read and checked, without a Kafka in sight.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,8 @@ use crate::app;
 use crate::base::Diagnostics;
 use crate::base::diagnostic::SourceText;
 use crate::config::{self, Config};
+use crate::event::Layout;
+use crate::mapping::Mappings;
 use crate::rule::RuleSet;
 
 /// Everything that rules are tried out with.
@@ -22,7 +24,7 @@ impl Workshop {
     /// are told, and then there is nothing. Warnings are `hark check`'s business. Without any
     /// configuration file the defaults will do, and there are no mappings.
     pub(super) fn open(arguments: &ConfigArguments, paths: &[PathBuf]) -> Option<Self> {
-        let config = Self::config(arguments)?;
+        let config = config(arguments)?;
         let report = app::check(&config, paths);
         if report.errors() > 0 {
             let mistaken = report.files.iter().filter(|(_, found)| found.has_errors());
@@ -33,16 +35,51 @@ impl Workshop {
         let mappings = app::read_mappings(&config, &mut Diagnostics::new());
         Some(Self { config, rules: report.rules, mappings })
     }
+}
 
-    fn config(arguments: &ConfigArguments) -> Option<Config> {
-        if arguments.config == Path::new(CONFIG) && !arguments.config.exists() {
-            return Some(config::without_file());
+/// Everything that queries are tried out with: no rules.
+pub(super) struct Materials {
+    pub(super) config: Config,
+    pub(super) mappings: Vec<SourceText>,
+}
+
+impl Materials {
+    /// Reads configuration and mapping files; what cannot be read is told, and then there is nothing.
+    pub(super) fn read(arguments: &ConfigArguments) -> Option<Self> {
+        let config = config(arguments)?;
+        let mut unreadable = Diagnostics::new();
+        let mappings = app::read_mappings(&config, &mut unreadable);
+        if unreadable.has_errors() {
+            say(&[(SourceText::new(&config.mappings, ""), unreadable)]);
+            return None;
         }
-        let loaded = arguments.load()?;
-        if loaded.config.is_none() {
-            say(&loaded.found);
-            say_error("the configuration has errors; nothing was run");
-        }
-        loaded.config
+        Some(Self { config, mappings })
     }
+}
+
+/// Compiles mappings to see what they say of themselves, for a layout that reads nothing; mistakes are
+/// told, and then there is nothing.
+pub(super) fn load(sources: &[SourceText], config: &Config) -> Option<Mappings> {
+    let (tables, sets, options) = (&config.tables, &config.sets, config.options());
+    let (mappings, found) = Mappings::load(sources, tables, &Layout::new(), sets, options);
+    let mistaken: Vec<_> = found.into_iter().filter(|(_, found)| found.has_errors()).collect();
+    if !mistaken.is_empty() {
+        say(&mistaken);
+        say_error("the mappings have errors; nothing was run");
+        return None;
+    }
+    Some(mappings)
+}
+
+/// The configuration, or that of nobody's having written one.
+fn config(arguments: &ConfigArguments) -> Option<Config> {
+    if arguments.config == Path::new(CONFIG) && !arguments.config.exists() {
+        return Some(config::without_file());
+    }
+    let loaded = arguments.load()?;
+    if loaded.config.is_none() {
+        say(&loaded.found);
+        say_error("the configuration has errors; nothing was run");
+    }
+    loaded.config
 }

@@ -58,20 +58,31 @@ impl Common {
         Self { layout, decoder, timestamp, id, kind, free_text }
     }
 
-    /// The event that a line is. One without a time of its own is refused: a file has no other.
-    pub fn event(&self, payload: &[u8], position: Position) -> Result<Event, Unusable> {
+    /// The event that a line is. One without a time of its own has `timeless`, and still no value of
+    /// `@timestamp`; or is refused, for a file has no other.
+    pub fn event(
+        &self,
+        payload: &[u8],
+        position: Position,
+        timeless: Option<Timestamp>,
+    ) -> Result<Event, Unusable> {
         let mut event = Event::empty(&self.layout, position, Timestamp::default(), "".into());
         self.decoder.decode(payload, &mut event)?;
-        let Some(time) = event.first(self.timestamp) else {
-            return Err(Unusable::new(Reason::BadTime, "no `@timestamp`"));
-        };
-        event.time = TIMES.iter().find_map(|format| format.read(time)).ok_or_else(|| {
-            let time: String = time.to_string().chars().take(64).collect();
-            let why = format!("`{time}` is neither RFC 3339 nor milliseconds since 1970");
-            Unusable::new(Reason::BadTime, why)
-        })?;
-        let text = event.time.to_string();
-        replace(&mut event, self.timestamp, SmallVec::from_buf([text.as_str().into()]));
+        match (event.first(self.timestamp), timeless) {
+            (Some(time), _) => {
+                event.time =
+                    TIMES.iter().find_map(|format| format.read(time)).ok_or_else(|| {
+                        let time: String = time.to_string().chars().take(64).collect();
+                        let why =
+                            format!("`{time}` is neither RFC 3339 nor milliseconds since 1970");
+                        Unusable::new(Reason::BadTime, why)
+                    })?;
+                let text = event.time.to_string();
+                replace(&mut event, self.timestamp, SmallVec::from_buf([text.as_str().into()]));
+            }
+            (None, Some(time)) => event.time = time,
+            (None, None) => return Err(Unusable::new(Reason::BadTime, "no `@timestamp`")),
+        }
         if let Some(text) = &self.free_text
             && event.first(text.has_raw).is_some()
         {
@@ -110,7 +121,7 @@ mod tests {
         let mut layout = Layout::new();
         let matcher = Query::parse(query).unwrap().compile(&mut layout, &Sets::new()).unwrap();
         let common = Common::new(&layout, Options::default());
-        match common.event(line.as_bytes(), Position::new("replay", 0, 7)) {
+        match common.event(line.as_bytes(), Position::new("replay", 0, 7), None) {
             Ok(event) => Ok((matcher.matches(&event), event.time.to_string())),
             Err(why) => Err(format!("{}: {}", why.reason.code(), why.detail)),
         }

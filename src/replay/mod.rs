@@ -1,19 +1,23 @@
-//! Past or made-up events through the rules, at once and without Kafka: what `hark replay` and
-//! `hark test` say.
+//! Past or made-up events through the rules, at once and without Kafka: what `hark replay`,
+//! `hark test` and `hark match` say.
 //!
-//! Both run [`crate::alert::Pipeline`], the composition that runs live, on a clock that ticks after
+//! The first two run [`crate::alert::Pipeline`], the composition that runs live, on a clock that ticks after
 //! every event. [`Replay`] takes records as bytes; [`Bench`] runs the `[[test]]`s that rule files
 //! carry, and a [`Trial`] that failed tells as a timeline what happened. [`junit`] says the same to
-//! machines. Which files are read, and where the words go, is the shell's business.
+//! machines. [`Search`] is one query over records, without rules. Which files are read, and where the words go, is the shell's business.
 //!
 //! This folder stands above `alert` rather than in `engine`, for a test is about alerts.
 
 pub mod junit;
 mod past;
+mod search;
 mod story;
 #[cfg(test)]
 mod tests;
+mod through;
 mod trial;
 
-pub use past::{Counts, Firing, Replay, Summary, TOPIC, Through};
+pub use past::{Counts, Firing, Replay, Summary};
+pub use search::{Search, Seen};
+pub use through::{TOPIC, Through, Timeless};
 pub use trial::{Bench, Samples, Trial, samples_of};

@@ -8,26 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::alert::{Alert, AlertStatus, Findings, Fired, Note, Pipeline};
-use crate::base::{Position, Timestamp};
+use crate::base::Timestamp;
 use crate::engine::matching::Fault;
-use crate::event::{Event, Layout};
-use crate::mapping::{Common, Edits, Mappings, RawRecord, Reason, Unusable};
+use crate::event::Layout;
+use crate::mapping::{Reason, Unusable};
 use crate::query::Sets;
 use crate::rule::Rule;
 
-/// The topic that records are said to stand in, unless another is named.
-pub const TOPIC: &str = "replay";
-
-/// How records become events.
-#[derive(Debug)]
-pub enum Through {
-    /// Each record through the mapping that takes it, as if it stood in this topic.
-    Detected(Mappings, Arc<str>),
-    /// All of them through the mapping of that name.
-    Named(Mappings, Arc<str>),
-    /// Through none: they are events in common fields already.
-    Nothing(Common),
-}
+use super::through::{Through, Timeless};
 
 /// Rules and everything they have seen so far.
 #[derive(Debug)]
@@ -123,7 +111,7 @@ impl Replay {
         self.findings.clear();
         let index = self.summary.records;
         self.summary.records += 1;
-        match self.through.event(payload, index) {
+        match self.through.event(payload, index, Timeless::Refused) {
             Ok(event) => {
                 let time = event.time;
                 let times = self.summary.times.get_or_insert((time, time));
@@ -221,35 +209,6 @@ impl Replay {
                 Note::Duplicate { .. } | Note::Unreadable { .. } | Note::UnknownRule { .. } => {}
             }
         }
-    }
-}
-
-impl Through {
-    fn event(&self, payload: &[u8], index: u64) -> Result<Event, Unusable> {
-        let offset = i64::try_from(index).unwrap_or(i64::MAX);
-        let topic = match self {
-            Self::Detected(_, topic) => topic.clone(),
-            Self::Named(..) | Self::Nothing(_) => TOPIC.into(),
-        };
-        let position = Position { topic, partition: 0, offset };
-        let record =
-            RawRecord { position, timestamp: None, key: None, headers: Vec::new(), payload };
-        // There is no present here, so that nothing is cut to it; and a record without a time of
-        // its own would be one from the end of time.
-        let now = Timestamp::MAX;
-        let event = match self {
-            Self::Detected(mappings, _) => mappings.event(&record, now)?,
-            Self::Named(mappings, name) => {
-                mappings.sample(name, &record, now, &Edits::default())?
-            }
-            Self::Nothing(common) => common.event(payload, record.position)?,
-        };
-        if event.time == now {
-            let mapping = &event.mapping;
-            let why = format!("no time of its own that the mapping `{mapping}` finds");
-            return Err(Unusable::new(Reason::BadTime, why));
-        }
-        Ok(event)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::base::diagnostic::Gravity;
 use crate::base::document::{Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::event::{FieldName, schema};
+use crate::mapping::Mappings;
 use crate::query::FieldAdvice;
 
 use super::{ALERT_FIELDS, Context};
@@ -76,7 +77,16 @@ pub(super) fn advise(
     if !schema::is_valid(field) {
         return Some(unknown(&name, schema::fields().map(|field| field.name)));
     }
-    unfilled(field, scope, context)
+    unfilled(field, scope, context.mappings)
+}
+
+/// What is to be said of a field in a query that people type, with no rule around it; with mappings
+/// also whether any of them fills it.
+pub fn advise_search(field: &FieldName, mappings: Option<&Mappings>) -> Option<FieldAdvice> {
+    if !schema::is_valid(field) {
+        return Some(unknown(&field.dotted(), schema::fields().map(|field| field.name)));
+    }
+    unfilled(field, Scope::Event, mappings)
 }
 
 /// The refusal of what reads alerts as events.
@@ -99,8 +109,8 @@ fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAd
 }
 
 /// The warning for a field that is never there, because no loaded mapping fills it.
-fn unfilled(field: &FieldName, scope: Scope, context: &Context<'_>) -> Option<FieldAdvice> {
-    let mappings = context.mappings?;
+fn unfilled(field: &FieldName, scope: Scope, mappings: Option<&Mappings>) -> Option<FieldAdvice> {
+    let mappings = mappings?;
     if scope == Scope::Test || !field.is_common() || field.is_pattern() || mappings.fills(field) {
         return None;
     }

@@ -25,6 +25,7 @@ pub mod template;
 pub mod test_case;
 
 pub use check::{CheckInput, CheckReport, check};
+pub use fields::advise_search;
 pub use load::{RuleFile, RuleSet};
 pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse};
 pub use template::{Template, TemplateContext};
