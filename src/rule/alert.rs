@@ -7,21 +7,27 @@ use super::template::Template;
 use super::{AlertSettings, Context, SeverityCase, condition, syntax};
 use crate::base::document::{Spanned, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, duration};
+use crate::detectors::Detector;
 
-/// `keep_open` of a rule without a span of its own.
+/// `keep_open` of a rule without a span of its own, and at most of one whose alerts stay open until
+/// its condition is false.
 const KEEP_OPEN: Duration = Duration::from_mins(5);
 /// `max_open`, unless the rule's span is longer.
 const MAX_OPEN: Duration = Duration::from_hours(24);
 
-/// Reads the table; `within` is the detector's span, if there is a detector.
+/// Reads the table; the detector says how long alerts live without it.
 pub(super) fn read(
     table: Option<Table<'_>>,
-    within: Option<Duration>,
+    detector: Option<&dyn Detector>,
     context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> AlertSettings {
+    let within = detector.and_then(Detector::within);
+    let sustained = detector.is_some_and(Detector::is_sustained);
+    let shortest = within.unwrap_or(KEEP_OPEN);
     let mut settings = AlertSettings {
-        keep_open: within.unwrap_or(KEEP_OPEN),
+        // What stays open until its condition is false has only to wait for it to come back.
+        keep_open: if sustained { shortest.min(KEEP_OPEN) } else { shortest },
         max_open: within.unwrap_or_default().max(MAX_OPEN),
         title: None,
         summary: None,
@@ -40,7 +46,8 @@ pub(super) fn read(
         settings.cases.extend(read_case(case, context, found));
     }
     table.finish(found);
-    lifetimes(&mut settings, keep_open, max_open, within, found);
+    let shortest = within.filter(|_| !sustained);
+    lifetimes(&mut settings, keep_open, max_open, shortest, found);
     settings
 }
 
@@ -48,11 +55,11 @@ fn lifetimes(
     settings: &mut AlertSettings,
     keep_open: Option<Spanned<Duration>>,
     max_open: Option<Spanned<Duration>>,
-    within: Option<Duration>,
+    shortest: Option<Duration>,
     found: &mut Diagnostics,
 ) {
     if let Some(keep_open) = keep_open {
-        if let Some(within) = within.filter(|within| keep_open.value < *within) {
+        if let Some(within) = shortest.filter(|within| keep_open.value < *within) {
             found.push(
                 Diagnostic::error(
                     "keep-open-too-short",
