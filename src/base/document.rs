@@ -62,8 +62,8 @@ impl Text {
 
 /// One parsed file.
 pub struct Document<'a> {
-    source: &'a str,
-    root: toml::Spanned<DeTable<'a>>,
+    pub(super) source: &'a str,
+    pub(super) root: toml::Spanned<DeTable<'a>>,
     syntax: Vec<Diagnostic>,
 }
 

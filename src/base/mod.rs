@@ -11,6 +11,7 @@ pub mod duration;
 pub mod id;
 pub mod keys;
 pub mod metrics;
+mod overlay;
 mod panic;
 pub mod position;
 pub mod secret;

@@ -18,7 +18,7 @@ use crate::rule::{Rule, RuleSet};
 #[derive(Debug, Args)]
 #[command(
     about = "Run the tests that rule files carry.",
-    after_help = "Each [[test]] runs on the engine that runs live, on a clock of its own. A test that fails shows what\nhappened on a timeline: events, firings, alerts, and what was expected.\n\nExit code 0: all passed. 1: a test failed, or rules, mappings or configuration have mistakes.\n\nExamples:\n  hark test\n  hark test rules/common\n  hark test rules/common/failed-logins.toml --list\n  hark test --junit target/rules.xml                for CI"
+    after_help = "Each [[test]] runs on the engine that runs live, on a clock of its own. A test that fails shows what\nhappened on a timeline: events, firings, alerts, and what was expected. Rules are tested as they are\nwritten, without [[override]]s.\n\nExit code 0: all passed. 1: a test failed, or rules, mappings or configuration have mistakes.\n\nExamples:\n  hark test\n  hark test rules/common\n  hark test rules/common/failed-logins.toml --list\n  hark test --junit target/rules.xml                for CI"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -44,7 +44,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let root = arguments.samples.as_ref().unwrap_or(&workshop.config.samples);
-    let samples = read_samples(root, workshop.rules.rules());
+    // A rule's tests say what it does as its author wrote it, whatever was tuned since.
+    let written = workshop.rules.as_written();
+    let samples = read_samples(root, written.rules());
     let bench = Bench {
         mappings: &workshop.mappings,
         tables: &workshop.config.tables,
@@ -52,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         options: workshop.config.options(),
         samples: &samples,
     };
-    let trials = match bench.run(workshop.rules.rules()) {
+    let trials = match bench.run(written.rules()) {
         Ok(trials) => trials,
         Err(faults) => {
             say_error(&format!("rules that were checked do not compile: {faults:?}"));
@@ -61,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let took = began.elapsed();
     tell(&trials, arguments.list);
-    print(&summary(&trials, &workshop.rules, took));
+    print(&summary(&trials, &written, workshop.rules.overridden(), took));
     if let Some(path) = &arguments.junit
         && let Err(error) = std::fs::write(path, junit::report(&trials, took))
     {
@@ -92,7 +94,7 @@ fn tell(trials: &[Trial], list: bool) {
 }
 
 /// `91 tests of 42 rules passed in 0.12 s; 3 rules have no test, 1 is switched off`.
-fn summary(trials: &[Trial], rules: &RuleSet, took: Duration) -> String {
+fn summary(trials: &[Trial], rules: &RuleSet, overridden: usize, took: Duration) -> String {
     let failed = trials.iter().filter(|trial| !trial.passed()).count() as u64;
     let tests = counted(trials.len() as u64, "test");
     let tested = rules.enabled().filter(|rule| !rule.tests.is_empty()).count() as u64;
@@ -113,6 +115,11 @@ fn summary(trials: &[Trial], rules: &RuleSet, took: Duration) -> String {
         0 => {}
         1 => more.push("1 rule is switched off".to_owned()),
         n => more.push(format!("{n} rules are switched off")),
+    }
+    match overridden {
+        0 => {}
+        1 => more.push("1 rule is overridden, and tested as written".to_owned()),
+        n => more.push(format!("{n} rules are overridden, and tested as written")),
     }
     if !more.is_empty() {
         line.push_str("; ");

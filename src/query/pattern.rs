@@ -37,6 +37,20 @@ impl Pattern {
         &self.parts
     }
 
+    /// From a text in which `*` and `?` always are signs: globs over names.
+    pub fn glob(text: &str) -> Self {
+        Self::new(text.chars().map(|c| match c {
+            '*' => Part::Any,
+            '?' => Part::One,
+            c => Part::Char(c),
+        }))
+    }
+
+    /// Whether the whole text is like it, exact in case.
+    pub fn is_like(&self, text: &str) -> bool {
+        Glob::new(self, Case::Exact).matches(text)
+    }
+
     /// Whether it is `*` alone.
     pub fn is_any(&self) -> bool {
         self.parts == [Part::Any]
@@ -161,16 +175,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pattern(text: &str) -> Pattern {
-        Pattern::new(text.chars().map(|c| match c {
-            '*' => Part::Any,
-            '?' => Part::One,
-            c => Part::Char(c),
-        }))
-    }
-
     fn matches(wildcard: &str, text: &str, case: Case) -> bool {
-        Glob::new(&pattern(wildcard), case).matches(text)
+        Glob::new(&Pattern::glob(wildcard), case).matches(text)
     }
 
     #[test]

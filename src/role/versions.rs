@@ -23,7 +23,7 @@ struct Version {
     id: String,
     /// The path under which messages show it.
     path: String,
-    /// The rule file, letter by letter.
+    /// The rule file, letter by letter, and behind it the overrides that held for it.
     text: String,
 }
 
@@ -120,7 +120,7 @@ impl Versions for Control {
         };
         let source = SourceText::new(&found.path, found.text.as_str());
         let context = Context { sets: &self.sets, mappings: None };
-        let (parsed, mistakes) = rule::parse(&source, &found.id, &context);
+        let (parsed, mistakes) = rule::parse_overridden(&source, &found.id, &context);
         let parsed = parsed.filter(|parsed| parsed.hash == version).map(Arc::new);
         if parsed.is_none() {
             // This program reads the text otherwise than the one that wrote it.

@@ -10,6 +10,7 @@ use crate::event::Layout;
 use crate::mapping::{Mappings, Options, Tables};
 use crate::query::Sets;
 
+use super::overrides::is_override_file;
 use super::{Context, RuleFile, RuleSet};
 
 /// Everything that is checked together.
@@ -32,7 +33,7 @@ pub struct CheckReport {
     pub files: Vec<(SourceText, Diagnostics)>,
     /// The rules that have no errors.
     pub rules: RuleSet,
-    /// How many rule files there were.
+    /// How many rule files there were, without those that only hold overrides.
     pub rule_files: usize,
     /// How many mapping files there were.
     pub mapping_files: usize,
@@ -46,7 +47,8 @@ pub fn check(input: &CheckInput<'_>) -> CheckReport {
     let context = Context { sets, mappings: (!sources.is_empty()).then_some(&mappings) };
     let (rules, of_rules) = RuleSet::load(files, &context);
     reported.extend(of_rules);
-    CheckReport { files: reported, rules, rule_files: files.len(), mapping_files: sources.len() }
+    let rule_files = files.iter().filter(|file| !is_override_file(&file.source.text)).count();
+    CheckReport { files: reported, rules, rule_files, mapping_files: sources.len() }
 }
 
 impl CheckReport {
@@ -65,15 +67,19 @@ impl CheckReport {
         self.files.iter().map(|(source, found)| render(source, found, colour)).collect()
     }
 
-    /// One line: `12 rules and 5 mappings checked: no errors, 1 warning`.
+    /// One line: `12 rules (2 overridden) and 5 mappings checked: no errors, 1 warning`.
     pub fn summary(&self) -> String {
         let counted = |n: usize, what: &str| match n {
             0 => format!("no {what}s"),
             1 => format!("1 {what}"),
             _ => format!("{n} {what}s"),
         };
+        let overridden = match self.rules.overridden() {
+            0 => String::new(),
+            n => format!(" ({n} overridden)"),
+        };
         let mut line = format!(
-            "{} and {} checked: {}",
+            "{}{overridden} and {} checked: {}",
             counted(self.rule_files, "rule"),
             counted(self.mapping_files, "mapping"),
             counted(self.errors(), "error"),

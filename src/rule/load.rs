@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Gravity, SourceText};
 use crate::base::{Diagnostic, Diagnostics};
 
+use super::overrides::{Overrides, is_override_file};
 use super::{Context, Rule, parse};
 
 /// A rule file as the shell found it.
@@ -30,17 +31,25 @@ impl RuleFile {
 pub struct RuleSet {
     /// In order of their ids.
     rules: Vec<Arc<Rule>>,
+    /// Those of them that overrides have changed, as their files have them.
+    written: BTreeMap<Arc<str>, Arc<Rule>>,
 }
 
 impl RuleSet {
-    /// Reads all files. A file with a mistake contributes no rule; what is wrong (or only odd) is in
-    /// the second value: one entry for each file that has something to say, in the given order.
+    /// Reads all files, rules and overrides. A file with a mistake contributes no rule; what is wrong
+    /// (or only odd) is in the second value: one entry for each file that has something to say, in the
+    /// given order, which is also the order in which override files are laid over the rules.
     pub fn load(
         files: &[RuleFile],
         context: &Context<'_>,
     ) -> (Self, Vec<(SourceText, Diagnostics)>) {
-        let mut parsed: Vec<_> =
-            files.iter().map(|file| parse(&file.source, &file.id(), context)).collect();
+        let mut overrides = Overrides::default();
+        let read = |(n, file): (usize, &RuleFile)| match is_override_file(&file.source.text) {
+            true => (None, overrides.read(n, &file.source)),
+            false => parse(&file.source, &file.id(), context),
+        };
+        let mut parsed: Vec<_> = files.iter().enumerate().map(read).collect();
+        let mut written = overrides.apply(files, &mut parsed, context);
         for (id, places) in shared(&parsed, |rule| rule.id.to_string()) {
             for (n, others) in with_others(&places, files) {
                 let Some((rule, found)) = parsed.get_mut(n) else { continue };
@@ -71,7 +80,10 @@ impl RuleSet {
                 mistakes.push((file.source.clone(), found));
             }
         }
-        (Self::from_rules(rules), mistakes)
+        let mut set = Self::from_rules(rules);
+        written.retain(|id, _| set.get(id).is_some());
+        set.written = written;
+        (set, mistakes)
     }
 
     /// Rules that were parsed one by one; of two with one id the first stays.
@@ -80,7 +92,7 @@ impl RuleSet {
         for rule in rules {
             by_id.entry(rule.id.clone()).or_insert(rule);
         }
-        Self { rules: by_id.into_values().collect() }
+        Self { rules: by_id.into_values().collect(), written: BTreeMap::new() }
     }
 
     /// All rules in order of their ids, switched off ones too.
@@ -91,6 +103,18 @@ impl RuleSet {
     /// The rules that run, in order of their ids.
     pub fn enabled(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.iter().filter(|rule| rule.enabled)
+    }
+
+    /// How many of the rules overrides have changed.
+    pub fn overridden(&self) -> usize {
+        self.written.len()
+    }
+
+    /// The same rules without their overrides: what the tests in their files are about.
+    #[must_use]
+    pub fn as_written(&self) -> Self {
+        let own = |rule: &Arc<Rule>| self.written.get(&rule.id).unwrap_or(rule).clone();
+        Self { rules: self.rules.iter().map(own).collect(), written: BTreeMap::new() }
     }
 
     /// The rule of an id.

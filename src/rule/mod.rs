@@ -1,7 +1,8 @@
 //! A rule: the TOML as written, checked into a value that cannot be invalid.
 //!
 //! [`parse`] walks one file and reports every mistake with its place; what comes out is a [`Rule`].
-//! [`RuleSet`] is all files of a rules root together, [`check`] what `hark check` says about them.
+//! [`RuleSet`] is all files of a rules root together, with the overrides that tune some of them laid
+//! over; [`check`] is what `hark check` says about them.
 //! Files are read by the shell, which gives texts; running a rule is `engine`'s business.
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ mod condition;
 mod fields;
 mod fingerprint;
 mod load;
+mod overrides;
 mod syntax;
 pub mod template;
 pub mod test_case;
@@ -27,7 +29,8 @@ pub mod test_case;
 pub use check::{CheckInput, CheckReport, check};
 pub use fields::advise_search;
 pub use load::{RuleFile, RuleSet};
-pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse};
+pub use overrides::OVERRIDES_MAX;
+pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse, parse_overridden};
 pub use template::{Template, TemplateContext};
 pub use test_case::RuleTest;
 
@@ -80,7 +83,8 @@ impl Status {
 pub struct Rule {
     /// Path under the rules root without `.toml`, or the `id` key.
     pub id: Arc<str>,
-    /// The file it was read from: what is stored of a version, so that any instance can read it.
+    /// The file it was read from, followed by the overrides that hold for it: what is stored of a
+    /// version, so that any instance can read it.
     pub source: SourceText,
     /// Hash over everything in the file that changes what it does or shows; names the version.
     pub hash: u64,

@@ -82,12 +82,37 @@ pub fn parse(
     id_from_path: &str,
     context: &Context<'_>,
 ) -> (Option<Rule>, Diagnostics) {
-    let document = Document::parse(&source.text);
+    read(Document::parse(&source.text), source, source.text.len(), id_from_path, context)
+}
+
+/// Reads the text of a rule that is followed by the overrides which hold for it: what
+/// [`RuleSet`](super::RuleSet) makes of a rule and the override files, and what is stored of a version.
+pub fn parse_overridden(
+    source: &SourceText,
+    id_from_path: &str,
+    context: &Context<'_>,
+) -> (Option<Rule>, Diagnostics) {
+    let mut document = Document::parse(&source.text);
+    let overrides = document.root(&mut Diagnostics::new()).key_span("override");
+    let own = overrides.map_or(source.text.len(), |span| span.start);
+    document.lay_over("override", "set", "exception");
+    read(document, source, own, id_from_path, context)
+}
+
+/// `own` is where the rule's own text ends.
+fn read(
+    document: Document<'_>,
+    source: &SourceText,
+    own: usize,
+    id_from_path: &str,
+    context: &Context<'_>,
+) -> (Option<Rule>, Diagnostics) {
     let mut found = Diagnostics::new();
     let root = document.root(&mut found);
     let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
     let rule = walk(root, source, id_from_path, context, &mut found);
-    let mut found = explain_slipped_keys(&source.text, &top_level, found);
+    let own = source.text.get(..own).unwrap_or_default();
+    let mut found = explain_slipped_keys(own, &top_level, found);
     if !document.is_well_formed() {
         // What is missing may only stand behind the mistake of syntax.
         let readable = found.into_iter().filter(|diagnostic| diagnostic.code != "missing-key");
@@ -410,20 +435,14 @@ fn is_technique(text: &str) -> bool {
     }
 }
 
-/// Tuning a pack from outside has its own file and its own command; here it would be ignored.
+/// A rule does not tune others, nor itself.
 fn refuse_overrides(root: &mut Table<'_>, found: &mut Diagnostics) {
     root.allow(&["override"]);
     if let Some(key) = root.key_span("override") {
-        found.push(
-            Diagnostic::error(
-                "not-available",
-                key,
-                "overrides (`[[override]]`) are not available in this version",
-            )
-            .help(
-                "change the rule itself, or switch it off with `enabled = false` and keep a copy",
-            ),
-        );
+        let message = "expected a rule alone, found `[[override]]` in its file";
+        found.push(Diagnostic::error("misplaced-override", key, message).help(
+            "overrides stand in a file that holds nothing else, such as `overrides.toml` in the rules folder",
+        ));
     }
 }
 

@@ -14,7 +14,7 @@ topics = ["audit"]
 "event.action" = "action"
 "#;
 
-fn checked(rules: &[(&str, &str)]) -> CheckReport {
+pub(super) fn checked(rules: &[(&str, &str)]) -> CheckReport {
     let files: Vec<RuleFile> = rules
         .iter()
         .map(|(relative, text)| RuleFile {

@@ -9,6 +9,7 @@
 mod checks;
 mod meaning;
 mod mistakes;
+mod overrides;
 
 use expect_test::Expect;
 use hark::base::diagnostic::{SourceText, render};

@@ -494,17 +494,17 @@ expect = [{ at = "5", status = "closed", colour = 1 }]
 }
 
 #[test]
-fn overrides_are_refused() {
+fn an_override_in_a_rules_own_file_is_refused() {
     check(
         &rule("[[override]]\nrules = [\"a/*\"]\nset = { severity = \"low\" }"),
         &expect![[r#"
-            error[not-available]: overrides (`[[override]]`) are not available in this version
+            error[misplaced-override]: expected a rule alone, found `[[override]]` in its file
              --> rules/x.toml:4:3
               |
             4 | [[override]]
               |   ^^^^^^^^
               |
-              = help: change the rule itself, or switch it off with `enabled = false` and keep a copy
+              = help: overrides stand in a file that holds nothing else, such as `overrides.toml` in the rules folder
 
         "#]],
     );
