@@ -25,6 +25,23 @@ fn every_rule_is_right() {
 }
 
 #[test]
+fn the_overrides_hold_for_the_shipped_rules() {
+    let overrides = blocks("toml").into_iter().find(|b| b.starts_with("[[override]]")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "overrides.toml", &overrides);
+    let checked = hark(&["check", "rules", path.to_str().unwrap()]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(!text(&checked.stderr).contains("overrides.toml"), "{}", text(&checked.stderr));
+    let common = std::fs::read_dir("rules/common").unwrap().count();
+    let said = text(&checked.stdout);
+    assert!(said.contains(&format!("({common} overridden)")), "{said}");
+    let tested = hark(&["test", "rules", path.to_str().unwrap()]);
+    let tested = text(&tested.stdout);
+    let told = format!("{common} rules are overridden, and tested as written");
+    assert!(tested.contains(&told) && tested.contains(" passed in "), "{tested}");
+}
+
+#[test]
 fn the_mistake_looks_as_printed() {
     let rule = blocks("toml").into_iter().find(|b| b.contains("API keys")).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -62,7 +79,10 @@ fn the_test_passes_and_fails_as_printed() {
 
 #[test]
 fn every_setting_is_right() {
-    let of_a_rule = |block: &String| block.contains("\nwhen ") || block.starts_with("[[test]]");
+    let of_a_rule = |block: &String| {
+        let of_rules = ["[[test]]", "[[override]]"];
+        block.contains("\nwhen ") || of_rules.iter().any(|header| block.starts_with(header))
+    };
     let settings: Vec<_> = blocks("toml").into_iter().filter(|b| !of_a_rule(b)).collect();
     assert_eq!(settings.len(), 1);
     let folder = tempfile::tempdir().unwrap();

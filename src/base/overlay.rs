@@ -39,7 +39,7 @@ impl Document<'_> {
                 merge(root, values, source);
             }
             if let Some((key, value)) = patch.remove_entry(add) {
-                append(root, key, value);
+                append(root, &key, value);
             }
         }
     }
@@ -102,19 +102,13 @@ fn replace<'a>(into: &mut DeTable<'a>, key: &Spanned<DeString<'a>>, value: Spann
     into.insert(key.clone(), value);
 }
 
-fn append<'a>(into: &mut DeTable<'a>, key: Spanned<DeString<'a>>, value: Spanned<DeValue<'a>>) {
-    let name: &str = key.get_ref();
-    let own = into.get_mut(name).map(Spanned::get_mut);
-    match (own, value.get_ref()) {
-        (Some(DeValue::Array(own)), DeValue::Array(_)) => {
-            if let DeValue::Array(more) = value.into_inner() {
-                more.into_iter().for_each(|value| own.push(value));
-            }
+fn append<'a>(into: &mut DeTable<'a>, key: &Spanned<DeString<'a>>, value: Spanned<DeValue<'a>>) {
+    let (name, place): (&str, _) = (key.get_ref(), value.span());
+    match (into.get_mut(name).map(Spanned::get_mut), value.into_inner()) {
+        (Some(DeValue::Array(own)), DeValue::Array(more)) => {
+            more.into_iter().for_each(|value| own.push(value));
         }
-        _ => {
-            into.remove(name);
-            into.insert(key, value);
-        }
+        (_, value) => replace(into, key, Spanned::new(place, value)),
     }
 }
 
@@ -175,7 +169,8 @@ mod tests {
         document.lay_over("override", "set", "exception");
         let found = &mut Diagnostics::new();
         let alert = document.root(found).table("alert", found).unwrap();
-        let places: Vec<&str> = alert.keys().iter().map(|key| &text[key.span.clone()]).collect();
+        let places: Vec<&str> =
+            alert.keys().iter().filter_map(|key| text.get(key.span.clone())).collect();
         assert_eq!(places, ["keep_open", "keep_opn", "\"alert.max\\u005fopen\""]);
     }
 }

@@ -44,9 +44,12 @@ impl RuleSet {
         context: &Context<'_>,
     ) -> (Self, Vec<(SourceText, Diagnostics)>) {
         let mut overrides = Overrides::default();
-        let read = |(n, file): (usize, &RuleFile)| match is_override_file(&file.source.text) {
-            true => (None, overrides.read(n, &file.source)),
-            false => parse(&file.source, &file.id(), context),
+        let read = |(n, file): (usize, &RuleFile)| {
+            if is_override_file(&file.source.text) {
+                (None, overrides.read(n, &file.source))
+            } else {
+                parse(&file.source, &file.id(), context)
+            }
         };
         let mut parsed: Vec<_> = files.iter().enumerate().map(read).collect();
         let mut written = overrides.apply(files, &mut parsed, context);

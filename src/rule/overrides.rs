@@ -148,7 +148,7 @@ impl Overrides {
                 }
                 match placed(diagnostic, &pieces) {
                     (Some(file), diagnostic) => {
-                        tell(told.entry(file).or_default(), diagnostic, &id)
+                        tell(told.entry(file).or_default(), diagnostic, &id);
                     }
                     (None, diagnostic) => found.push(explained(diagnostic, &pieces, files)),
                 }

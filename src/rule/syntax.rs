@@ -82,7 +82,7 @@ pub fn parse(
     id_from_path: &str,
     context: &Context<'_>,
 ) -> (Option<Rule>, Diagnostics) {
-    read(Document::parse(&source.text), source, source.text.len(), id_from_path, context)
+    read(&Document::parse(&source.text), source, source.text.len(), id_from_path, context)
 }
 
 /// Reads the text of a rule that is followed by the overrides which hold for it: what
@@ -96,12 +96,12 @@ pub fn parse_overridden(
     let overrides = document.root(&mut Diagnostics::new()).key_span("override");
     let own = overrides.map_or(source.text.len(), |span| span.start);
     document.lay_over("override", "set", "exception");
-    read(document, source, own, id_from_path, context)
+    read(&document, source, own, id_from_path, context)
 }
 
 /// `own` is where the rule's own text ends.
 fn read(
-    document: Document<'_>,
+    document: &Document<'_>,
     source: &SourceText,
     own: usize,
     id_from_path: &str,
