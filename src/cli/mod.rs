@@ -86,8 +86,8 @@ pub fn main() -> ExitCode {
 impl ConfigArguments {
     /// Reads all layers; a file that cannot be read is told, and what to do.
     fn load(&self) -> Option<Loaded> {
-        match Layers::from_process(&self.config, self.sets.clone()) {
-            Ok(layers) => Some(config::load(&layers)),
+        match self.read() {
+            Ok(loaded) => Some(loaded),
             Err(error) => {
                 say_error(&format!(
                     "cannot read the configuration {}: {error}; name it with --config FILE",
@@ -96,6 +96,11 @@ impl ConfigArguments {
                 None
             }
         }
+    }
+
+    /// Reads all layers; the error is that of reading the file.
+    fn read(&self) -> std::io::Result<Loaded> {
+        Ok(config::load(&Layers::from_process(&self.config, self.sets.clone())?))
     }
 }
 

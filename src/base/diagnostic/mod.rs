@@ -1,7 +1,12 @@
 //! What an author did wrong, where, and what to do about it.
 //!
-//! A `Diagnostic` is a value; [`render`] turns it into the text with carets. Checking never stops at
-//! the first mistake: functions take `&mut Diagnostics`, report into it and carry on with what is left.
+//! A `Diagnostic` is a value; [`render`] turns it into the text with carets, [`json`] and [`sarif`]
+//! into what other programs read. Checking never stops at the first mistake: functions take
+//! `&mut Diagnostics`, report into it and carry on with what is left.
+
+pub mod json;
+mod place;
+pub mod sarif;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -18,6 +23,16 @@ pub enum Gravity {
     Warning,
     /// The file cannot be used.
     Error,
+}
+
+impl Gravity {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One mistake.
@@ -195,7 +210,7 @@ pub fn render(source: &SourceText, diagnostics: &Diagnostics, colour: bool) -> S
             .id(diagnostic.code)
             .elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
         if let Some(span) = &diagnostic.span {
-            let span = within(&source.text, span);
+            let span = place::whole_characters(&source.text, span);
             let mut annotation = AnnotationKind::Primary.span(span);
             if !diagnostic.label.is_empty() {
                 annotation = annotation.label(diagnostic.label.clone());
@@ -211,19 +226,6 @@ pub fn render(source: &SourceText, diagnostics: &Diagnostics, colour: bool) -> S
         let _infallible = writeln!(out, "{}\n", renderer.render(&[group]));
     }
     out
-}
-
-/// `span` cut to the text and to whole characters.
-fn within(text: &str, span: &Range<usize>) -> Range<usize> {
-    let floor = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(span.start);
-    start..floor(span.end).max(start)
 }
 
 #[cfg(test)]

@@ -1,0 +1,5 @@
+//! What `hark check` says of mistakes: to people, and to other programs.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod formats;
