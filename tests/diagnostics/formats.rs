@@ -157,6 +157,11 @@ fn the_sarif_log_is_valid() {
     let mut distinct = ids.clone();
     distinct.dedup();
     assert!(ids.is_sorted() && ids == distinct, "{ids:?}");
+    for rule in rules {
+        for part in ["shortDescription", "help"] {
+            assert!(!rule[part]["text"].as_str().unwrap().is_empty(), "{rule}");
+        }
+    }
     let results = run["results"].as_array().unwrap();
     assert!(results.len() >= 3);
     for result in results {

@@ -5,6 +5,7 @@
 //! `&mut Diagnostics`, report into it and carry on with what is left.
 
 pub mod json;
+pub mod lints;
 mod place;
 pub mod sarif;
 

@@ -5,12 +5,14 @@
 //! last character (§3.30). A mistake of a whole file has no region.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::place::{places, whole_characters};
-use super::{Diagnostic, Diagnostics, SourceText};
+use super::{Diagnostic, Diagnostics, SourceText, lints};
 
 /// Where the schema of the format stands, as §3.13.3 wants it.
 const SCHEMA: &str =
@@ -48,7 +50,24 @@ pub fn render(files: &[(SourceText, Diagnostics)]) -> String {
 
 /// What is to be said of a code, whatever the place.
 fn rule(code: &str) -> Value {
-    json!({ "id": code })
+    let Some(lint) = lints::find(code) else { return json!({ "id": code }) };
+    let help = format!(
+        "{}\n\nInstead of:\n\n{}\n\nwrite:\n\n{}\n",
+        lint.summary,
+        indented(lint.wrong),
+        indented(lint.right)
+    );
+    json!({
+        "id": code,
+        "shortDescription": { "text": lint.summary },
+        // In Markdown four blanks make a block of code; as plain text it reads as well.
+        "help": { "text": help, "markdown": help },
+        "defaultConfiguration": { "level": lint.gravity.name() },
+    })
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
 fn result(source: &SourceText, diagnostic: &Diagnostic, index: usize) -> Value {
@@ -69,7 +88,7 @@ fn result(source: &SourceText, diagnostic: &Diagnostic, index: usize) -> Value {
     })
 }
 
-fn region(text: &str, span: &std::ops::Range<usize>) -> Value {
+fn region(text: &str, span: &Range<usize>) -> Value {
     let (start, end) = places(text, span);
     let bytes = whole_characters(text, span);
     json!({
@@ -91,7 +110,8 @@ fn uri(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~') {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            let _infallible = write!(uri, "%{byte:02X}");
         }
     }
     uri
