@@ -10,6 +10,9 @@ mod cardinality_tests;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
+pub mod temporal;
+#[cfg(test)]
+mod temporal_tests;
 pub mod threshold;
 
 mod reading;
@@ -58,7 +61,8 @@ pub struct DetectorSpec {
 }
 
 /// All detectors that a rule can name, in order of the reference.
-pub const DETECTORS: &[&DetectorSpec] = &[&threshold::SPEC, &cardinality::SPEC, &change::SPEC];
+pub const DETECTORS: &[&DetectorSpec] =
+    &[&threshold::SPEC, &cardinality::SPEC, &temporal::SPEC, &change::SPEC];
 
 /// The most parts that one rule can have: one bit each.
 pub const PARTS_MAX: usize = 64;
@@ -86,6 +90,12 @@ impl Parts {
     pub fn with(self, part: usize) -> Self {
         let bit = u32::try_from(part).ok().and_then(|part| 1u64.checked_shl(part));
         Self(self.0 | bit.unwrap_or(0))
+    }
+
+    /// These but one.
+    #[must_use]
+    pub fn without(self, part: usize) -> Self {
+        Self(self.0 & !Self::default().with(part).0)
     }
 
     /// Whether there is none.

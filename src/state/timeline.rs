@@ -75,6 +75,16 @@ impl<T> Timeline<T> {
         self.kept.pop_front()
     }
 
+    /// The index of an event, or the one at which it would stand.
+    pub fn find(&self, time: Timestamp, position: &Position) -> Result<usize, usize> {
+        self.kept.binary_search_by(|e| (e.time, &e.position).cmp(&(time, position)))
+    }
+
+    /// Takes an event out, of which it is known for other reasons that it is not kept any more.
+    pub fn remove(&mut self, at: usize) -> Option<Moment<T>> {
+        self.kept.remove(at)
+    }
+
     /// How many events are kept.
     pub fn len(&self) -> usize {
         self.kept.len()
@@ -103,6 +113,16 @@ impl<T> Timeline<T> {
     /// Whether an event that is not kept may belong to the window that ends at `time`.
     pub fn is_cut(&self, time: Timestamp, within: Duration) -> bool {
         self.cut.is_some_and(|cut| time.since(cut) <= within)
+    }
+
+    /// The time of the newest event that was let go for want of room.
+    pub fn cut(&self) -> Option<Timestamp> {
+        self.cut
+    }
+
+    /// An event of this time was let go for want of room.
+    pub fn note_cut(&mut self, time: Timestamp) {
+        self.cut = self.cut.max(Some(time));
     }
 
     /// The time of the newest event.

@@ -67,6 +67,13 @@ pub(super) const LINTS: &[Lint] = &[
         "[threshold]\ncount = 5\nwithin = \"10m\"",
     ),
     error(
+        "duplicate-part",
+        Home::Rule,
+        "Two parts of one rule have the same name: nobody could tell them apart.",
+        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"a\", when = 'event.action: y' }]",
+        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"b\", when = 'event.action: y' }]",
+    ),
+    error(
         "keep-open-too-short",
         Home::Rule,
         "An alert that resolved before its window ended could open twice for one attack.",
