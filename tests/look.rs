@@ -1,5 +1,5 @@
-//! `hark match` as people and scripts meet it: the binary itself, the bytes it prints and its exit
-//! codes.
+//! `hark match` and `hark explain` as people and scripts meet them: the binary itself, the bytes it
+//! prints and its exit codes.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -194,5 +194,182 @@ fn records_that_no_mapping_takes_are_searched_as_they_stand() {
         --
         1 record without common fields, for no one mapping takes them; the first is standard input:1
     "]],
+    );
+}
+
+/// A rule with everything that an explanation shows.
+const RULE: &str = r#"title = "Repeated failed logins"
+severity = "high"
+when = '''event.action: (failed or locked) and not user.name: @robots and source.ip: 10.0.0.0/8
+  and raw.targets: { type: user and id: $user.id } and "wrong password"'''
+group_by = ["user.name"]
+threshold = { count = 5, within = "10m" }
+
+[[exception]]
+when = 'source.ip: 10.9.0.0/16'
+reason = "weekly scan"
+until = 2026-01-31
+"#;
+
+const LOGINS: &str = r#"{"@timestamp": "2026-01-05T12:00:00Z", "event.action": "failed", "user": {"name": "mallory", "id": 7},
+ "source.ip": ["10.0.0.1", "192.0.2.1"], "raw": {"why": "Wrong password", "targets": [{"type": "Role", "id": 1}, {"type": "User", "id": "7"}]}}
+{"@timestamp": "2026-01-05T12:00:01Z", "event.action": "login", "user.name": "r2d2", "raw": {"targets": [{"type": "User"}]}}
+{"@timestamp": "2026-01-05T12:00:02Z", "event.action": "locked", "source.ip": "10.9.1.1", "user.id": "u", "raw": {"why": "wrong password!", "targets": {"type": "user", "id": "u"}}}
+"#;
+
+fn explained(more: &[&str], events: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let lists = "[sources.\"audit\"]\n[lists.robots]\nvalues = [\"r2d2\"]\n";
+    std::fs::create_dir_all(folder.path().join("config")).unwrap();
+    std::fs::create_dir_all(folder.path().join("rules/mine")).unwrap();
+    std::fs::create_dir_all(folder.path().join("mappings")).unwrap();
+    let top = "rules = \"../rules\"\nmappings = \"../mappings\"\n";
+    std::fs::write(folder.path().join("config/hark.toml"), format!("{top}{lists}")).unwrap();
+    std::fs::write(folder.path().join("rules/mine/logins.toml"), RULE).unwrap();
+    let command = ["explain", "--event", "-", "--mapping", "none"];
+    hark(folder.path(), &[&command, more].concat(), events)
+}
+
+#[test]
+fn every_term_says_what_it_saw() {
+    check(
+        &explained(&["--rule", "mine/logins"], LOGINS),
+        0,
+        &expect![[r#"
+            ✓ event 0 takes part in mine/logins (Repeated failed logins)
+              2026-01-05T12:00:00Z, no mapping
+              ✓ all of
+                ✓ any of
+                  ✓ event.action: failed                        event.action = "failed"
+                  ✗ event.action: locked                        event.action = "failed"
+                ✓ not user.name: @robots                        user.name = "mallory"
+                ✓ source.ip: 10.0.0.0/8                         source.ip = "10.0.0.1", "192.0.2.1"
+                ✓ raw.targets: { type: user and id: $user.id }  raw.targets has 2 elements
+                  ✓ element                                     {"id":"7","type":"User"}
+                    ✓ all of
+                      ✓ type: user                              type = "User"
+                      ✓ id: $user.id                            id = "7"; user.id = 7
+                ✓ "wrong password"                              in "Wrong password"
+              • key                                             user.name = "mallory"
+              ✗ exception does not hold: weekly scan, until 2026-01-31T23:59:59.999Z
+                ✗ source.ip: 10.9.0.0/16                        source.ip = "10.0.0.1", "192.0.2.1"
+              → counts towards [threshold] count=5 within=10m
+
+            ✗ event 1 does not match mine/logins (Repeated failed logins)
+              2026-01-05T12:00:01Z, no mapping
+              ✗ all of
+                ✗ any of
+                  ✗ event.action: failed                        event.action = "login"
+                  ✗ event.action: locked                        event.action = "login"
+                ✗ not user.name: @robots                        user.name = "r2d2"
+                ✗ source.ip: 10.0.0.0/8                         source.ip is missing
+                ✗ raw.targets: { type: user and id: $user.id }  raw.targets has 1 element
+                  ✗ element                                     {"type":"User"}
+                    ✗ all of
+                      ✓ type: user                              type = "User"
+                      ✗ id: $user.id                            id is missing; user.id is missing
+                ✗ "wrong password"                              no text of the record contains it
+              • key                                             user.name = "r2d2"
+              ✗ exception does not hold: weekly scan, until 2026-01-31T23:59:59.999Z
+                ✗ source.ip: 10.9.0.0/16                        source.ip is missing
+
+            ✗ event 2 matches, but is excepted from mine/logins (Repeated failed logins)
+              2026-01-05T12:00:02Z, no mapping
+              ✓ all of
+                ✓ any of
+                  ✗ event.action: failed                        event.action = "locked"
+                  ✓ event.action: locked                        event.action = "locked"
+                ✓ not user.name: @robots                        user.name is missing
+                ✓ source.ip: 10.0.0.0/8                         source.ip = "10.9.1.1"
+                ✓ raw.targets: { type: user and id: $user.id }  raw.targets has 1 element
+                  ✓ element                                     {"id":"u","type":"user"}
+                    ✓ all of
+                      ✓ type: user                              type = "user"
+                      ✓ id: $user.id                            id = "u"; user.id = "u"
+                ✓ "wrong password"                              in "wrong password!"
+              ✗ group_by user.name                              missing
+              ✓ exception holds: weekly scan, until 2026-01-31T23:59:59.999Z
+                ✓ source.ip: 10.9.0.0/16                        source.ip = "10.9.1.1"
+
+            --
+        "#]],
+    );
+}
+
+#[test]
+fn an_excepted_event_names_the_exception_and_programs_read_the_same() {
+    let robot = LOGINS
+        .lines()
+        .last()
+        .unwrap()
+        .replace("\"user.id\"", "\"user.name\": \"eve\", \"user.id\"");
+    let tree = explained(&["--rule", "rules/mine/logins.toml"], &robot);
+    assert!(text(&tree.stdout).starts_with("✗ event 0 matches, but is excepted from mine/logins"));
+    let later = robot.replace("2026-01-05", "2026-02-05");
+    let json =
+        explained(&["--rule", "mine/logins", "--format", "json"], &format!("{robot}\n{later}\n"));
+    let told: Vec<serde_json::Value> =
+        text(&json.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |told: &serde_json::Value| {
+        (told["index"].clone(), told["outcome"].clone(), told["exceptions"][0]["ended"].clone())
+    };
+    let told: Vec<_> = told.iter().map(of).collect();
+    assert_eq!(
+        serde_json::json!(told),
+        serde_json::json!([[0, "excepted", false], [1, "takes_part", true]])
+    );
+}
+
+#[test]
+fn what_cannot_be_explained_is_told() {
+    check(
+        &explained(&["--rule", "mine/login"], LOGINS),
+        1,
+        &expect![[r"
+        --
+        error: there is no rule `mine/login` in rules, and no such file; did you mean `mine/logins`?
+    "]],
+    );
+    check(
+        &explained(&["--rule", "mine/logins"], "oops\n"),
+        1,
+        &expect![[r"
+        --
+        event 0: not_json: expected an object, found `o`
+    "]],
+    );
+    check(
+        &explained(&["--rule", "mine/logins"], " \n"),
+        1,
+        &expect![[r"
+        --
+        error: there is no event; give it as a JSON object
+    "]],
+    );
+}
+
+#[test]
+fn a_shipped_rule_is_explained_on_a_sample_through_its_mapping() {
+    let arguments = ["explain", "--rule", "common/failed-logins", "--event"];
+    let output = hark(
+        &root(),
+        &[&arguments[..], &["tests/samples/opsknight/login_failed.json", "--mapping", "opsknight"]]
+            .concat(),
+        "",
+    );
+    check(
+        &output,
+        0,
+        &expect![[r#"
+            ✓ event 0 takes part in common/failed-logins (Repeated failed logins)
+              2026-01-05T12:00:00Z, mapping opsknight
+              ✓ all of
+                ✓ event.category: authentication  event.category = "authentication"
+                ✓ event.outcome: failure          event.outcome = "failure"
+              • key                               user.name = "mallory@example.com"
+              → counts towards [threshold] count=5 within=10m
+
+            --
+        "#]],
     );
 }

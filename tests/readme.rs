@@ -78,6 +78,19 @@ fn the_test_passes_and_fails_as_printed() {
 }
 
 #[test]
+fn the_explanation_looks_as_printed() {
+    let rule = blocks("toml").into_iter().find(|b| b.contains("API keys")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    let path = write(folder.path(), "mine/key-spree.toml", &rule);
+    let event = "tests/samples/blocksecops/api_key_revoked.json";
+    let explained = hark(&["explain", "--rule", path.to_str().unwrap(), "--event", event]);
+    let shown = blocks("").into_iter().find(|b| b.contains("does not match")).unwrap();
+    let told = text(&explained.stdout).replace("match key-spree", "match mine/key-spree");
+    assert_eq!(told.trim_end(), shown.trim_end());
+}
+
+#[test]
 fn every_setting_is_right() {
     let of_a_rule = |block: &String| {
         let of_rules = ["[[test]]", "[[override]]"];

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use serde::de::IgnoredAny;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -108,6 +109,33 @@ impl<'i> Line<'i> {
     pub(super) fn record(&self) -> &'i [u8] {
         self.whole.trim_ascii_end()
     }
+}
+
+/// The JSON documents of one input, at most `max` bytes of them, wherever their lines end. What is no
+/// JSON goes on to the end of its line, to be told by whoever reads it.
+pub(super) fn documents(path: &Path, max: usize) -> Result<Vec<Vec<u8>>, Unreadable> {
+    let unreadable = |error| Unreadable { path: path.to_owned(), error };
+    let input = open(path, Rc::default()).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let read = input.take(max as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(unreadable)?;
+    if bytes.len() > max {
+        let why = format!("expected at most {} MiB of events", max >> 20);
+        return Err(unreadable(io::Error::other(why)));
+    }
+    let mut all = Vec::new();
+    let mut rest = bytes.trim_ascii();
+    while !rest.is_empty() {
+        let mut documents = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        let end = match documents.next() {
+            Some(Ok(_)) => documents.byte_offset(),
+            _ => memchr::memchr(b'\n', rest).unwrap_or(rest.len()),
+        };
+        let (document, more) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        all.push(document.trim_ascii().to_vec());
+        rest = more.trim_ascii_start();
+    }
+    Ok(all)
 }
 
 /// What people call an input.
@@ -254,6 +282,22 @@ mod tests {
             seen,
             expected.iter().map(|(n, text)| (*n, (*text).to_owned())).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn documents_end_where_their_json_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, "{\n \"a\": 1\n}\n{\"b\": 2} {\"c\": 3}\noops {}\n[4]\n{\"d\":")
+            .unwrap();
+        let all = documents(&path, 100).unwrap();
+        let all: Vec<_> = all.iter().map(|d| std::str::from_utf8(d).unwrap()).collect();
+        assert_eq!(
+            all,
+            ["{\n \"a\": 1\n}", "{\"b\": 2}", "{\"c\": 3}", "oops {}", "[4]", "{\"d\":"]
+        );
+        let told = documents(&path, 1 << 5).unwrap_err().to_string();
+        assert!(told.ends_with("x: expected at most 0 MiB of events"), "{told}");
     }
 
     #[test]

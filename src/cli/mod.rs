@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 mod input;
 pub mod r#match;
 pub mod replay;
@@ -29,7 +30,7 @@ use crate::config::{self, Layers, Loaded};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark match actor:bob yesterday.jsonl.gz           which records does a query match?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark match actor:bob yesterday.jsonl.gz           which records does a query match?\n  hark explain --rule common/failed-logins --event event.json\n                                                    why does this event match, or not?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Print the records that a query matches, like grep.
     Match(r#match::Arguments),
+    /// Say term by term why an event takes part in a rule, or does not.
+    Explain(explain::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
     ///
     /// Runs the same daemon as `hark run`, on an embedded broker: audit events of five products go
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Match(arguments) => r#match::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

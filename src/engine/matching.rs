@@ -1,7 +1,7 @@
 //! MATCH's half of every rule: which rules an event meets, for which keys, and what of the event
 //! travels on to the detector.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,8 +11,8 @@ use crate::detectors::Parts;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
-use crate::state::canonical;
 
+use super::group::Group;
 use super::key::{Key, partition_of};
 use super::signal::{Fields, Signal, Signals};
 
@@ -88,8 +88,9 @@ pub struct Fault {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// A rule that runs.
 #[derive(Debug)]
-struct Compiled {
+pub(super) struct Compiled {
     rule: Arc<Rule>,
     /// The conditions by which events take part.
     parts: Vec<Condition>,
@@ -109,16 +110,8 @@ struct Condition {
     group: usize,
 }
 
-/// The fields whose values make a key.
-#[derive(Debug, PartialEq, Eq)]
-struct Group {
-    /// Names beside slots, for the canonical form depends on the field.
-    names: Vec<String>,
-    slots: Vec<FieldId>,
-}
-
 /// What an event means to one rule.
-enum Judged {
+pub(super) enum Judged {
     Unmet,
     Unkeyed,
     Met(Vec<(Key, Parts)>, Fields),
@@ -222,7 +215,11 @@ impl Matched {
 }
 
 impl Compiled {
-    fn new(rule: Arc<Rule>, layout: &mut Layout, sets: &Sets) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn new(
+        rule: Arc<Rule>,
+        layout: &mut Layout,
+        sets: &Sets,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let mut groups = Vec::new();
         let mut parts = Vec::new();
         for part in rule.parts() {
@@ -249,7 +246,7 @@ impl Compiled {
     }
 
     /// What the event means to the rule. One rule's bug must not cost the others their signals.
-    fn judge(&self, event: &Event) -> Judged {
+    pub(super) fn judge(&self, event: &Event) -> Judged {
         let judged = catch_unwind(AssertUnwindSafe(|| {
             let met = self.met(event);
             if met.is_empty() || self.excepts(event) {
@@ -318,40 +315,6 @@ impl Compiled {
             fields.push(carried.name.clone(), values);
         }
         fields
-    }
-}
-
-impl Group {
-    fn new(fields: &[FieldName], layout: &mut Layout) -> Self {
-        Self {
-            names: fields.iter().map(ToString::to_string).collect(),
-            slots: fields.iter().map(|field| layout.field(field)).collect(),
-        }
-    }
-
-    /// Every combination of one value of each field, without repeats; at most one more than
-    /// [`KEYS_PER_EVENT`]. None when a field is missing.
-    fn keys(&self, event: &Event) -> Vec<Key> {
-        let mut combinations: Vec<Vec<Scalar>> = vec![Vec::new()];
-        for (name, slot) in self.names.iter().zip(&self.slots) {
-            let mut seen = BTreeSet::new();
-            let values: Vec<&Scalar> = event
-                .values(*slot)
-                .iter()
-                .filter(|value| value.as_text() != Some(""))
-                .filter(|value| seen.insert(canonical(name, value)))
-                .collect();
-            combinations = combinations
-                .iter()
-                .flat_map(|start| {
-                    values
-                        .iter()
-                        .map(move |value| start.iter().cloned().chain([(*value).clone()]).collect())
-                })
-                .take(KEYS_PER_EVENT + 1)
-                .collect();
-        }
-        combinations.into_iter().map(|values| Key::new(&self.names, &values)).collect()
     }
 }
 

@@ -2,15 +2,18 @@
 //!
 //! [`matching`] is MATCH's half: event in, [`signal`] records out, one for each signals partition
 //! that a rule's key lives on. [`ticker`] says what MATCH may report of time, [`clock`] what CORRELATE
-//! makes of it. Windows and alerts are run by `alert`, which stands above.
+//! makes of it. [`explain`] says to people why an event takes part in a rule. Windows and alerts are run by `alert`, which stands above.
 
 pub mod clock;
+pub mod explain;
+mod group;
 pub mod key;
 pub mod matching;
 pub mod signal;
 pub mod ticker;
 
 pub use clock::StreamClock;
+pub use explain::{RuleExplainer, RuleExplanation};
 pub use key::{Key, partition_of};
 pub use matching::{Matched, PANICS_MAX, Program};
 pub use signal::{Fields, Record, Signal, Signals, Source, SourceTime, Tick};

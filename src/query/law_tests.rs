@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::ast::{Bound, Bounds, Case, Expr, FreeText, Limit, Literal, Span, Term, Test};
+use super::explain::{Explainer, Explanation, Kind};
 use super::net::{self, Network};
 use super::pattern::{Part, Pattern};
 use super::reference::{self, Record, World};
@@ -325,6 +326,20 @@ fn world() -> World {
     World { lists: BTreeMap::from([("list".to_owned(), entries.to_vec())]), sets }
 }
 
+/// Whether the verdicts of the parts make that of the whole, and a term that holds has seen something.
+fn agrees(told: &Explanation) -> bool {
+    let holds: Vec<bool> = told.parts.iter().map(|part| part.holds).collect();
+    let seen = told.seen.iter().any(|seen| seen.values.len() + seen.more > 0);
+    let follows = match told.kind {
+        Kind::All => told.holds == holds.iter().all(|holds| *holds),
+        Kind::Any | Kind::Elements => told.holds == holds.contains(&true),
+        Kind::Not => [!told.holds] == *holds,
+        Kind::Element => [told.holds] == *holds,
+        Kind::Term | Kind::FreeText => holds.is_empty() && (seen || !told.holds),
+    };
+    follows && told.parts.iter().all(agrees)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
@@ -356,6 +371,24 @@ proptest! {
         for record in records {
             let expected = reference::holds(&expr, &record, None, &world);
             prop_assert_eq!(matcher.matches(&record.event(&layout)), expected, "{} on {:?}", expr, record);
+        }
+    }
+
+    #[test]
+    fn an_explanation_says_what_the_matcher_says(
+        expr in query(),
+        records in prop::collection::vec(record(), 1..6),
+    ) {
+        let world = world();
+        let query = Query::parse(&expr.to_string()).unwrap();
+        let mut layout = Layout::new();
+        let matcher = query.compile(&mut layout, &world.sets).unwrap();
+        let explainer = Explainer::new(&query, &mut layout, &world.sets).unwrap();
+        for record in records {
+            let event = record.event(&layout);
+            let told = explainer.explain(&event);
+            prop_assert_eq!(told.holds, matcher.matches(&event), "{} on {:?}", expr, record);
+            prop_assert!(agrees(&told), "{expr} on {record:?}: {told:?}");
         }
     }
 

@@ -29,6 +29,11 @@ impl Matcher {
         Self { root }
     }
 
+    /// The condition as a whole.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Whether the event meets the query.
     pub fn matches(&self, event: &Event) -> bool {
         self.root.holds(&Scope { event, element: None, ready: &RefCell::default() })
@@ -36,11 +41,11 @@ impl Matcher {
 }
 
 /// What is looked at: an event, and inside braces one element of it.
-struct Scope<'e> {
-    event: &'e Event,
-    element: Option<&'e Value>,
+pub(super) struct Scope<'e> {
+    pub(super) event: &'e Event,
+    pub(super) element: Option<&'e Value>,
     /// Fields on the right that have many values, made ready when they are first asked for.
-    ready: &'e RefCell<Vec<(FieldId, Case, Common)>>,
+    pub(super) ready: &'e RefCell<Vec<(FieldId, Case, Common)>>,
 }
 
 /// A condition.
@@ -102,7 +107,7 @@ pub(super) struct TextTest {
 
 /// One value, borrowed from wherever it stands.
 #[derive(Debug, Clone, Copy)]
-enum ValueRef<'v> {
+pub(super) enum ValueRef<'v> {
     Bool(bool),
     Number(Number),
     Text(&'v str),
@@ -110,7 +115,7 @@ enum ValueRef<'v> {
 }
 
 impl Node {
-    fn holds(&self, scope: &Scope<'_>) -> bool {
+    pub(super) fn holds(&self, scope: &Scope<'_>) -> bool {
         match self {
             Self::All(nodes) => nodes.iter().all(|node| node.holds(scope)),
             Self::Any(nodes) => nodes.iter().any(|node| node.holds(scope)),
@@ -145,7 +150,7 @@ impl Scope<'_> {
     }
 
     /// Whether `test` holds for some value.
-    fn any(&self, source: &Source, mut test: impl FnMut(ValueRef<'_>) -> bool) -> bool {
+    pub(super) fn any(&self, source: &Source, mut test: impl FnMut(ValueRef<'_>) -> bool) -> bool {
         let mut json = |value: &Value| ValueRef::of_json(value).is_some_and(&mut test);
         match source {
             Source::Slot(slot) => self.event.values(*slot).iter().any(|v| test(ValueRef::of(v))),
@@ -178,7 +183,11 @@ impl Scope<'_> {
         })
     }
 
-    fn any_element(&self, source: &Source, mut test: impl FnMut(&Value) -> bool) -> bool {
+    pub(super) fn any_element(
+        &self,
+        source: &Source,
+        mut test: impl FnMut(&Value) -> bool,
+    ) -> bool {
         match source {
             Source::Slot(slot) => self.event.elements(*slot).iter().any(test),
             Source::Path(path) => self.element.is_some_and(|e| any_at(e, path, &mut test)),
@@ -266,7 +275,7 @@ fn any_below(value: &Value, path: &mut String, test: &mut dyn FnMut(&str, &Value
 }
 
 impl ValueTest {
-    fn holds(&self, value: ValueRef<'_>, scope: &Scope<'_>) -> bool {
+    pub(super) fn holds(&self, value: ValueRef<'_>, scope: &Scope<'_>) -> bool {
         match self {
             Self::Text(test) => test.holds(value),
             Self::Number(number) => value.number().is_some_and(|own| own.compare(*number).is_eq()),
@@ -339,7 +348,7 @@ const fn bool_text(value: bool) -> &'static str {
 }
 
 impl<'v> ValueRef<'v> {
-    fn of(scalar: &'v Scalar) -> Self {
+    pub(super) fn of(scalar: &'v Scalar) -> Self {
         match scalar {
             Scalar::Bool(value) => Self::Bool(*value),
             Scalar::Number(number) => Self::Number(*number),
@@ -354,6 +363,16 @@ impl<'v> ValueRef<'v> {
             Value::Number(number) => Number::from_json(number).map(Self::Number),
             Value::String(text) => Some(Self::Text(text)),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The value as it is shown.
+    pub(super) fn to_json(self) -> Value {
+        match self {
+            Self::Bool(value) => Value::from(value),
+            Self::Number(number) => Scalar::Number(number).to_json(),
+            Self::Text(text) => Value::from(text),
+            Self::Time(time) => Value::from(time.to_string()),
         }
     }
 

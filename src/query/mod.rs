@@ -6,7 +6,7 @@
 //! here: [`Query::check`] asks whoever knows.
 //!
 //! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check`, `compile`
-//! and `matcher`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
+//! and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
 //! `schedule` are what `@name` means. `reference` (tests only) says the same as `matcher` in the
 //! plainest way, and properties hold the two equal.
 
@@ -22,6 +22,7 @@ mod check;
 mod common;
 mod compile;
 mod cursor;
+pub mod explain;
 pub mod fold;
 #[cfg(test)]
 mod law_tests;
@@ -46,6 +47,7 @@ mod sets;
 mod value;
 
 pub use check::FieldAdvice;
+pub use explain::{Explainer, Explanation};
 pub use list::{LIST_ENTRIES_MAX, List};
 pub use matcher::Matcher;
 pub use parse::{Aliases, KEYWORDS, MISTAKES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
