@@ -170,12 +170,10 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let mut layout = Layout::new();
     let program = Program::compile(report.rules.enabled().cloned(), &mut layout, &config.sets)
         .map_err(|faults| anyhow!("rules that were checked do not compile: {faults:?}"))?;
-    let mut unreadable = Diagnostics::new();
-    let sources = read_mappings(config, &mut unreadable);
     let options = config.options();
     let load = |layout: &Layout| {
         let (mappings, found) =
-            Mappings::load(&sources, &config.tables, layout, &config.sets, options);
+            Mappings::load(&report.mappings, &config.tables, layout, &config.sets, options);
         if found.iter().any(|(_, found)| found.has_errors()) {
             let error = anyhow!("the mappings have errors; nothing was started");
             return Err(Failure { found, error });

@@ -87,7 +87,7 @@ fn look(arguments: &Arguments) -> Findings {
     };
     let Some(config) = &loaded.config else { return without_config(loaded.found) };
     let report = app::check(config, &arguments.rules);
-    let looked = Looked { rules: Some(report.rule_files), mappings: Some(report.mapping_files) };
+    let looked = Looked { rules: Some(report.rule_files), mappings: Some(report.mappings.len()) };
     let summary = report.summary();
     let mut files = loaded.found;
     files.extend(report.files);

@@ -32,8 +32,7 @@ impl Workshop {
             say_error(&format!("{}; nothing was run", report.summary()));
             return None;
         }
-        let mappings = app::read_mappings(&config, &mut Diagnostics::new());
-        Some(Self { config, rules: report.rules, mappings })
+        Some(Self { config, rules: report.rules, mappings: report.mappings })
     }
 }
 

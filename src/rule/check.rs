@@ -35,8 +35,8 @@ pub struct CheckReport {
     pub rules: RuleSet,
     /// How many rule files there were, without those that only hold overrides.
     pub rule_files: usize,
-    /// How many mapping files there were.
-    pub mapping_files: usize,
+    /// The mapping files, for whoever runs what was checked: read again, they might be others.
+    pub mappings: Vec<SourceText>,
 }
 
 /// Checks mappings, then rules against them.
@@ -48,7 +48,7 @@ pub fn check(input: &CheckInput<'_>) -> CheckReport {
     let (rules, of_rules) = RuleSet::load(files, &context);
     reported.extend(of_rules);
     let rule_files = files.iter().filter(|file| !is_override_file(&file.source.text)).count();
-    CheckReport { files: reported, rules, rule_files, mapping_files: sources.len() }
+    CheckReport { files: reported, rules, rule_files, mappings: sources.to_vec() }
 }
 
 impl CheckReport {
@@ -81,7 +81,7 @@ impl CheckReport {
         let mut line = format!(
             "{}{overridden} and {} checked: {}",
             counted(self.rule_files, "rule"),
-            counted(self.mapping_files, "mapping"),
+            counted(self.mappings.len(), "mapping"),
             counted(self.errors(), "error"),
         );
         if self.warnings() > 0 {
