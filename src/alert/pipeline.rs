@@ -4,6 +4,7 @@
 //! partition. The clock ticks after every event, at the highest event time so far.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::engine::matching::Fault;
@@ -25,6 +26,8 @@ pub struct Pipeline {
     matched: Matched,
     met: Vec<(Arc<str>, Key)>,
     clock: Option<Timestamp>,
+    /// How far the clock trails the events.
+    delay: Duration,
 }
 
 impl Pipeline {
@@ -43,11 +46,12 @@ impl Pipeline {
     /// The same rules, of which nothing has been seen yet.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        Self::new(self.program.clone(), self.rules.clone(), self.count())
+        Self::new(self.program.clone(), self.rules.clone(), self.count()).delayed(self.delay)
     }
 
     fn new(program: Arc<Program>, rules: Arc<Rules>, partitions: u32) -> Self {
-        let partitions = (0..partitions).map(|_| Correlation::new(Limits::default())).collect();
+        let limits = Limits { timers_per_step: 1, ..Limits::default() };
+        let partitions = (0..partitions).map(|_| Correlation::new(limits)).collect();
         Self {
             program,
             rules,
@@ -55,7 +59,14 @@ impl Pipeline {
             matched: Matched::default(),
             clock: None,
             met: Vec::new(),
+            delay: Duration::ZERO,
         }
+    }
+
+    /// The clock trails the highest event time by so much, as that of a source with a delay does.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     fn count(&self) -> u32 {
@@ -66,14 +77,44 @@ impl Pipeline {
     pub fn event(&mut self, event: &Event, out: &mut Findings) {
         let mut matched = std::mem::take(&mut self.matched);
         self.program.signals(event, self.count(), &mut matched);
-        self.met.clear();
-        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
-        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
+        self.note_met(&matched);
         for (partition, signals) in matched.records.drain(..) {
             self.signals(partition, signals, out);
         }
         self.matched = matched;
-        self.advance(event.time, out);
+        self.advance(event.time - self.delay, out);
+    }
+
+    /// The same, in small pieces; `lap` hears after each of them for which rule the work was, if
+    /// for one: for whoever measures what rules cost.
+    pub fn event_in_laps(
+        &mut self,
+        event: &Event,
+        out: &mut Findings,
+        lap: &mut dyn FnMut(Option<&Arc<str>>),
+    ) {
+        let mut matched = std::mem::take(&mut self.matched);
+        lap(None);
+        self.program.signals_told(event, self.count(), &mut matched, |rule| lap(Some(rule)));
+        self.note_met(&matched);
+        for (partition, signals) in matched.records.drain(..) {
+            let Signals { position, time, clamped, signals } = signals;
+            for signal in signals {
+                let (rule, position) = (signal.rule.clone(), position.clone());
+                lap(None);
+                let signals = vec![signal];
+                self.signals(partition, Signals { position, time, clamped, signals }, out);
+                lap(Some(&rule));
+            }
+        }
+        self.matched = matched;
+        self.advance_in_laps(event.time - self.delay, out, lap);
+    }
+
+    fn note_met(&mut self, matched: &Matched) {
+        self.met.clear();
+        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
+        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
     }
 
     /// The rules that the last event met and the keys that it gave them; on one partition in the
@@ -89,6 +130,15 @@ impl Pipeline {
 
     /// Time goes on, without an event, to `time` if that is later than all so far.
     pub fn advance(&mut self, time: Timestamp, out: &mut Findings) {
+        self.advance_in_laps(time, out, &mut |_| {});
+    }
+
+    fn advance_in_laps(
+        &mut self,
+        time: Timestamp,
+        out: &mut Findings,
+        lap: &mut dyn FnMut(Option<&Arc<str>>),
+    ) {
         let time = self.clock.map_or(time, |clock| clock.max(time));
         self.clock = Some(time);
         let source = Source::new("", 0);
@@ -100,8 +150,11 @@ impl Pipeline {
         for partition in &mut self.partitions {
             let mut progress = partition.apply(&tick, &self.rules, out);
             while progress == Progress::More {
+                // One timer a step: the rule that is told here is the one that it woke.
+                lap(partition.judging().map(|judging| &judging.rule));
                 progress = partition.resume(&self.rules, out);
             }
+            lap(None);
         }
     }
 

@@ -72,7 +72,9 @@ pub(super) fn load(sources: &[SourceText], config: &Config) -> Option<Mappings> 
 
 /// The configuration, or that of nobody's having written one.
 fn config(arguments: &ConfigArguments) -> Option<Config> {
-    if arguments.config == Path::new(CONFIG) && !arguments.config.exists() {
+    // What --set changes is a configuration, which then must be there.
+    let unnamed = arguments.config == Path::new(CONFIG) && arguments.sets.is_empty();
+    if unnamed && !arguments.config.exists() {
         return Some(config::without_file());
     }
     let loaded = arguments.load()?;

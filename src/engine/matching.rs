@@ -149,10 +149,23 @@ impl Program {
     /// Fills `out` with everything that the event means to the rules; `partitions` is how many
     /// the signals topic has.
     pub fn signals(&self, event: &Event, partitions: u32, out: &mut Matched) {
+        self.signals_told(event, partitions, out, |_| {});
+    }
+
+    /// The same, and `judged` hears of each rule when it has been judged: for whoever measures.
+    pub fn signals_told(
+        &self,
+        event: &Event,
+        partitions: u32,
+        out: &mut Matched,
+        mut judged: impl FnMut(&Arc<str>),
+    ) {
         out.clear();
         let mut by_partition: BTreeMap<u32, Vec<Signal>> = BTreeMap::new();
         for rule in self.candidates(event) {
-            let (keys, fields) = match rule.judge(event) {
+            let meaning = rule.judge(event);
+            judged(&rule.rule.id);
+            let (keys, fields) = match meaning {
                 Judged::Unmet => continue,
                 Judged::Unkeyed => {
                     out.unkeyed.push(rule.rule.id.clone());

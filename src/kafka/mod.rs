@@ -7,7 +7,8 @@
 //! left to `src/role/`.
 //!
 //! Reading order: [`settings`], [`cluster`], [`topics`]; [`record`], [`task`]; [`consumer`],
-//! [`producer`]; [`worker`], [`cycle`], [`commit`], [`start`], [`health`]. [`native`] holds the few calls that the safe
+//! [`producer`]; [`worker`], [`cycle`], [`commit`], [`start`], [`health`];
+//! [`range`] and `reader` read without a group. [`native`] holds the few calls that the safe
 //! client does not offer.
 
 mod client;
@@ -19,6 +20,7 @@ mod error;
 pub mod health;
 mod native;
 pub mod producer;
+pub mod range;
 mod reader;
 pub mod record;
 pub mod settings;
@@ -32,6 +34,7 @@ pub use consumer::{Consumer, Polled, Rebalance};
 pub use error::Error;
 pub use health::{Health, State};
 pub use producer::Producer;
+pub use range::RangeReader;
 pub use reader::read_to_end;
 pub use record::{Headers, Memory, OutRecord, Output, Record, Sent, TopicPartition};
 pub use settings::Settings;

@@ -16,11 +16,11 @@ use super::{Cluster, Error, Record};
 use crate::base::clock;
 
 /// How long nothing may arrive before reading is given up.
-const NO_PROGRESS_MAX: Duration = Duration::from_secs(20);
+pub(super) const NO_PROGRESS_MAX: Duration = Duration::from_secs(20);
 /// How long one poll waits.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 /// A reader has no group, yet the client wants a name for one.
-const NO_GROUP: &str = "hark-reader";
+pub(super) const NO_GROUP: &str = "hark-reader";
 
 /// Hands every record that is in `topic` now to `each`, partition by partition in the order of the
 /// log. Records that are written meanwhile may or may not be among them.
@@ -73,7 +73,7 @@ pub fn read_to_end(
 
 /// Where a partition begins and ends. A topic that was made a moment ago, or whose broker has just
 /// come back, has no leader yet, which is no reason not to start.
-fn watermarks(
+pub(super) fn watermarks(
     reader: &BaseConsumer<Events>,
     topic: &str,
     partition: i32,

@@ -8,6 +8,7 @@
 //!
 //! This folder stands above `alert` rather than in `engine`, for a test is about alerts.
 
+mod cost;
 pub mod junit;
 mod past;
 mod search;
@@ -17,7 +18,8 @@ mod tests;
 mod through;
 mod trial;
 
-pub use past::{Counts, Firing, Replay, Summary};
+pub use cost::Stopwatch;
+pub use past::{Counts, Firing, NUMBERS_MAX, Replay, Summary};
 pub use search::{Search, Seen};
 pub use through::{TOPIC, Through, Timeless};
 pub use trial::{Bench, Samples, Trial, samples_of};

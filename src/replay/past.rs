@@ -1,21 +1,26 @@
 //! Records of the past through all rules: events, alerts and firings as they would have been live,
 //! and what each rule made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::alert::{Alert, AlertStatus, Findings, Fired, Note, Pipeline};
-use crate::base::Timestamp;
+use crate::base::{Position, Timestamp};
 use crate::engine::matching::Fault;
-use crate::event::Layout;
-use crate::mapping::{Reason, Unusable};
+use crate::event::{Event, Layout};
+use crate::mapping::{RawRecord, Reason, Unusable};
 use crate::query::Sets;
 use crate::rule::Rule;
 
+use super::cost::{Costs, Stopwatch};
 use super::through::{Through, Timeless};
+
+/// Records whose numbers are remembered for firings that name them later, when their places do not
+/// tell: some 200 MB at most. A firing of an older one has no number.
+pub const NUMBERS_MAX: usize = 1 << 20;
 
 /// Rules and everything they have seen so far.
 #[derive(Debug)]
@@ -26,6 +31,17 @@ pub struct Replay {
     /// The latest record of each alert that is not over.
     open: BTreeMap<String, Alert>,
     summary: Summary,
+    /// `None` while a record's place is its number.
+    numbers: Option<Numbers>,
+    costs: Option<Costs>,
+}
+
+/// The numbers of the latest records that met some rule, by where they stand in their topics.
+#[derive(Debug, Default)]
+struct Numbers {
+    by_place: BTreeMap<Position, u64>,
+    /// In order of arrival.
+    places: VecDeque<Position>,
 }
 
 /// What became of the records.
@@ -56,6 +72,9 @@ pub struct Counts {
     pub late: u64,
     /// Keys that were forgotten, and signals that were dropped, for want of room.
     pub crowded: u64,
+    /// The time that was spent for it, judged by a sample of the records; zero without
+    /// [`Replay::measured`].
+    pub cost: Duration,
 }
 
 /// A firing as it is written: `{"firing": {…}}`.
@@ -70,18 +89,9 @@ struct Body<'f> {
     time: Timestamp,
     key: &'f BTreeMap<String, serde_json::Value>,
     /// The number of the record that fired, from 0; null when the clock did.
-    index: Option<i64>,
+    index: Option<u64>,
     count: u64,
     value: &'f serde_json::Value,
-}
-
-impl<'f> From<&'f Fired> for Firing<'f> {
-    fn from(fired: &'f Fired) -> Self {
-        let Fired { rule, key, firing } = fired;
-        let index = firing.position.as_ref().map(|position| position.offset);
-        let (time, count, value) = (firing.time, firing.count, &firing.value);
-        Self { firing: Body { rule, time, key, index, count, value } }
-    }
 }
 
 impl Replay {
@@ -102,21 +112,71 @@ impl Replay {
             findings: Findings::with_firings(),
             open: BTreeMap::new(),
             summary: Summary { rules, ..Summary::default() },
+            numbers: None,
+            costs: None,
         })
     }
 
-    /// Takes the next record; what it led to is then in [`Self::firings`] and [`Self::over`], until
-    /// the next one.
+    /// From now on [`Counts::cost`] is measured, with a stopwatch, for there is no clock here.
+    #[must_use]
+    pub fn measured(self, stopwatch: Stopwatch) -> Self {
+        Self { costs: Some(Costs::new(stopwatch)), ..self }
+    }
+
+    /// The clock trails the highest event time by so much: the longest delay of the sources.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { pipeline: self.pipeline.delayed(delay), ..self }
+    }
+
+    /// Records stand in topics, and firings will be asked for their numbers all the same.
+    #[must_use]
+    pub fn numbered(self) -> Self {
+        Self { numbers: Some(Numbers::default()), ..self }
+    }
+
+    /// Takes the next record, which stands nowhere but in a file; what it led to is then in
+    /// [`Self::firings`] and [`Self::over`], until the next one.
     pub fn record(&mut self, payload: &[u8]) {
+        let index = self.summary.records;
+        let event = self.through.event(payload, index, Timeless::Refused);
+        self.take(event);
+    }
+
+    /// The event that a record is which stands in a topic, for [`Self::event`]: as live, a time too
+    /// far ahead of `now` is cut to it, and a record without a time of its own has its topic's.
+    pub fn read(&self, record: &RawRecord<'_>, now: Timestamp) -> Result<Event, Unusable> {
+        self.through.event_of_topic(record, now)
+    }
+
+    /// Takes the next record as it was read, in place of [`Self::record`].
+    pub fn event(&mut self, event: Result<Event, Unusable>) {
+        let (index, place) =
+            (self.summary.records, event.as_ref().ok().map(|e| e.position.clone()));
+        self.take(event);
+        if let Some((numbers, place)) = self.numbers.as_mut().zip(place)
+            && !self.pipeline.met().is_empty()
+        {
+            numbers.insert(place, index);
+        }
+    }
+
+    fn take(&mut self, event: Result<Event, Unusable>) {
         self.findings.clear();
         let index = self.summary.records;
         self.summary.records += 1;
-        match self.through.event(payload, index, Timeless::Refused) {
+        match event {
             Ok(event) => {
                 let time = event.time;
                 let times = self.summary.times.get_or_insert((time, time));
                 *times = (times.0.min(time), times.1.max(time));
-                self.pipeline.event(&event, &mut self.findings);
+                match self.costs.as_mut().zip(Costs::weight(index)) {
+                    None => self.pipeline.event(&event, &mut self.findings),
+                    Some((costs, weight)) => {
+                        let mut lap = costs.laps(weight);
+                        self.pipeline.event_in_laps(&event, &mut self.findings, &mut lap);
+                    }
+                }
                 self.count_matches();
                 self.count_findings();
             }
@@ -139,6 +199,22 @@ impl Replay {
         for alert in self.pipeline.standing() {
             self.open.insert(alert.id.clone(), alert);
         }
+        for (rule, cost) in self.costs.iter().flat_map(Costs::rules) {
+            if let Some(counts) = self.summary.rules.get_mut(rule) {
+                counts.cost = *cost;
+            }
+        }
+    }
+
+    /// A firing as it is written.
+    pub fn told<'f>(&self, fired: &'f Fired) -> Firing<'f> {
+        let Fired { rule, key, firing } = fired;
+        let index = firing.position.as_ref().and_then(|position| match &self.numbers {
+            None => u64::try_from(position.offset).ok(),
+            Some(numbers) => numbers.by_place.get(position).copied(),
+        });
+        let (time, count, value) = (firing.time, firing.count, &firing.value);
+        Firing { firing: Body { rule, time, key, index, count, value } }
     }
 
     /// The firings that the last record (or the end) led to, in the order in which they were found.
@@ -209,6 +285,18 @@ impl Replay {
                 Note::Duplicate { .. } | Note::Unreadable { .. } | Note::UnknownRule { .. } => {}
             }
         }
+    }
+}
+
+impl Numbers {
+    fn insert(&mut self, place: Position, number: u64) {
+        if self.places.len() == NUMBERS_MAX
+            && let Some(oldest) = self.places.pop_front()
+        {
+            self.by_place.remove(&oldest);
+        }
+        self.places.push_back(place.clone());
+        self.by_place.insert(place, number);
     }
 }
 

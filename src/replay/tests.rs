@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 
-use super::{Bench, Firing, Replay, Samples, Through, Trial, junit};
+use super::{Bench, Replay, Samples, Through, Trial, junit};
 use crate::alert::Alert;
 use crate::base::diagnostic::SourceText;
-use crate::mapping::{Common, Mappings, Options, Tables};
+use crate::base::{Position, Timestamp};
+use crate::mapping::{Common, Mappings, Options, RawRecord, Tables};
 use crate::query::Sets;
 use crate::rule::{self, Rule};
 
@@ -297,7 +298,7 @@ fn replay(
     let (mut alerts, mut firings) = (Vec::new(), Vec::new());
     let mut take = |replay: &Replay| {
         alerts.extend(replay.over().cloned());
-        let lines = replay.firings().iter().map(|f| serde_json::to_string(&Firing::from(f)));
+        let lines = replay.firings().iter().map(|f| serde_json::to_string(&replay.told(f)));
         firings.extend(lines.map(Result::unwrap));
     };
     for line in lines {
@@ -340,6 +341,56 @@ fn firings_are_told_with_the_record_that_fired() {
     );
     let counts = replay.summary().rules["a"];
     assert_eq!((counts.matched, counts.fired, counts.alerts, counts.late), (4, 1, 1, 0));
+}
+
+#[test]
+fn records_of_topics_keep_their_places_and_firings_name_their_numbers() {
+    let lines = records(&[("eve", "failed"), ("bob", "ok"), ("eve", "failed"), ("eve", "failed")]);
+    let through = |layout: &crate::event::Layout| Through::Named(mapped(layout), "door".into());
+    let sets = {
+        let mut sets = Sets::new();
+        sets.insert_list("robots", crate::query::List::new(["r2d2"]).0);
+        sets
+    };
+    let mut replay = Replay::new(&[rule(RULE)], &sets, through).unwrap().numbered();
+    let mut told = Vec::new();
+    for (line, offset) in lines.iter().zip([70, 71, 5, 90]) {
+        let position = Position::new("audit", 3, offset);
+        let payload = line.as_bytes();
+        let record =
+            RawRecord { position, timestamp: None, key: None, headers: Vec::new(), payload };
+        // A time after this one is from the future.
+        let event = replay.read(&record, Timestamp::parse("2026-01-06").unwrap());
+        replay.event(event);
+        told.extend(
+            replay
+                .firings()
+                .iter()
+                .map(|f| (f.clone(), serde_json::to_value(replay.told(f)).unwrap())),
+        );
+    }
+    assert_eq!(told.len(), 1);
+    let (fired, told) = &told[0];
+    assert_eq!(fired.firing.position.as_ref().unwrap().to_string(), "audit:3:90");
+    assert_eq!(told["firing"]["index"], 3);
+}
+
+#[test]
+fn a_delay_of_the_sources_holds_the_clock() {
+    let late = |delay: u64| {
+        let through = |layout: &crate::event::Layout| Through::Named(mapped(layout), "door".into());
+        let mut sets = Sets::new();
+        sets.insert_list("robots", crate::query::List::new(["r2d2"]).0);
+        let replay = Replay::new(&[rule(RULE)], &sets, through).unwrap();
+        let mut replay = replay.delayed(Duration::from_mins(delay));
+        for line in records(&[("eve", "failed"); 20]).iter().rev() {
+            replay.record(line.as_bytes());
+        }
+        replay.finish(None);
+        replay.summary().rules["a"].late
+    };
+    // A minute apart, in reverse: within 5 min and 10 s lateness five of the others still count.
+    assert_eq!((late(0), late(10), late(15)), (14, 4, 0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! From a record that lies in a file to an event: through its own mapping, a named one, or none.
+//! From a record of the past, in a file or in a topic, to an event: through its own mapping, a named one, or none.
 
 use std::sync::Arc;
 
@@ -54,6 +54,22 @@ impl Through {
             return Err(Unusable::new(Reason::BadTime, why));
         }
         Ok(event)
+    }
+
+    /// The event that a record is which stands in a topic, as live: a time too far ahead of `now` is
+    /// cut to it, and a record without a time of its own has its topic's.
+    pub fn event_of_topic(
+        &self,
+        record: &RawRecord<'_>,
+        now: Timestamp,
+    ) -> Result<Event, Unusable> {
+        match self {
+            Self::Detected(mappings, _) => mappings.event(record, now),
+            Self::Named(mappings, name) => mappings.sample(name, record, now, &Edits::default()),
+            Self::Nothing(common) => {
+                common.event(record.payload, record.position.clone(), record.timestamp)
+            }
+        }
     }
 
     /// Where record number `index` is said to stand.

@@ -19,7 +19,7 @@ use crate::kafka::Record;
 use crate::mapping::RawRecord;
 
 /// A record as mappings take it; `topic` is its topic, shared, so that nothing is copied.
-fn raw<'r>(record: &Record<'r>, topic: &Arc<str>) -> RawRecord<'r> {
+pub(crate) fn raw<'r>(record: &Record<'r>, topic: &Arc<str>) -> RawRecord<'r> {
     debug_assert_eq!(**topic, *record.topic);
     RawRecord {
         position: Position::new(Arc::clone(topic), record.partition, record.offset),
