@@ -90,7 +90,7 @@ impl Drop for Hark {
 }
 
 /// The program, in an environment where nobody has said anything else to it.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARK_")) {
         command.env_remove(name);

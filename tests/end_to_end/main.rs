@@ -23,6 +23,7 @@ mod instances;
 mod outage;
 mod products;
 mod recount;
+mod replay;
 mod restarts;
 mod sinks;
 mod stage;

@@ -9,7 +9,7 @@ use crate::support::kafka;
 use crate::traffic::{Act, Deed, Line, PRODUCTS, Product};
 
 /// One attack of every kind, beginning at `begin`, by people called after `wave`.
-fn attacks(product: Product, wave: &str, begin: i64, numbers: &mut usize) -> Vec<Line> {
+pub(crate) fn attacks(product: Product, wave: &str, begin: i64, numbers: &mut usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut add = |deed, who: &str, host: usize, seconds: i64| {
         *numbers += 1;

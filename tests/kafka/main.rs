@@ -13,6 +13,7 @@ mod support;
 mod consumer;
 mod failures;
 mod places;
+mod range;
 mod scene;
 mod topics;
 mod workers;
