@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, atomic::AtomicU32, atomic::Ordering};
 
 use crate::base::{Diagnostic, Timestamp};
 use crate::detectors::Parts;
@@ -134,8 +133,7 @@ impl Program {
         layout: &mut Layout,
         sets: &Sets,
     ) -> Result<Self, Vec<Fault>> {
-        let mut compiled = Vec::new();
-        let mut faults = Vec::new();
+        let (mut compiled, mut faults) = (Vec::new(), Vec::new());
         for rule in rules.into_iter().filter(|rule| rule.enabled) {
             let id = rule.id.clone();
             match Compiled::new(rule, layout, sets) {
@@ -146,8 +144,7 @@ impl Program {
         if faults.is_empty() { Ok(Self { rules: compiled }) } else { Err(faults) }
     }
 
-    /// Fills `out` with everything that the event means to the rules; `partitions` is how many
-    /// the signals topic has.
+    /// Fills `out` with all that the event means to the rules, for so many signals partitions.
     pub fn signals(&self, event: &Event, partitions: u32, out: &mut Matched) {
         self.signals_told(event, partitions, out, |_| {});
     }

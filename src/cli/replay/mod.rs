@@ -25,29 +25,32 @@ use crate::replay::{Replay, Summary};
 
 /// What `--help` says below the options.
 const AFTER_HELP: &str = "\
-Events are JSON, one a line, in files (also .gz and .zst) or on standard input, and are taken in that
-order; time is theirs: the clock ticks after every record, and after the last one it runs until every
-alert is over. Nobody is notified.
+Events are JSON, one a line, in files (also .gz and .zst) or on standard input, and are taken in
+that order; time is theirs: the clock ticks after every record, and after the last one it runs
+until every alert is over. Nobody is notified.
 
---kafka reads the named topics instead, or all that [sources] names, with the [kafka] settings of the
-configuration: in each partition from the first record at or after --from (else the beginning) to the
-first at or after --to (else the end), by the time that Kafka keeps for records. Partitions are merged
-by the events' own time. There is no consumer group, nothing is committed and nothing is written.
+--kafka reads the named topics instead, or all that [sources] names, with the [kafka] settings
+of the configuration: in each partition from the first record at or after --from (else the
+beginning) to the first at or after --to (else the end), by the time that Kafka keeps for
+records. Partitions are merged by the events' own time. There is no consumer group, nothing is
+committed and nothing is written.
 
---mapping none takes lines that are in common fields already, dotted or nested, with @timestamp in
-RFC 3339 or epoch milliseconds; an object under \"raw\" is the original record.
+--mapping none takes lines that are in common fields already, dotted or nested, with @timestamp
+in RFC 3339 or epoch milliseconds; an object under \"raw\" is the original record.
 
---format json writes one object a line: each alert as it stands on the alerts topic, when it is over;
-with --firings {\"firing\": {\"rule\", \"time\", \"key\": {field: value}, \"index\", \"count\", \"value\"}}, where index
-is the number of the record that fired, from 0, and null when the clock did.
+--format json writes one object a line: each alert as it stands on the alerts topic, when it is
+over; with --firings {\"firing\": {\"rule\", \"time\", \"key\": {field: value}, \"index\", \"count\",
+\"value\"}}, where index is the number of the record that fired, from 0, and null when the clock
+did.
 
-The summary says for each rule how many events matched, had no key, came too late and fired, how many
-alerts opened, and what the rule cost: time for each record, and its share of the time of all rules,
-measured on a sample of the records. It follows a table on standard output; beside JSON, or as JSON
-itself (--summary json), it goes to standard error.
+The summary says for each rule how many events matched, had no key, came too late and fired, how
+many alerts opened, and what the rule cost: time for each record, and its share of the time of
+all rules, measured on a sample of the records. It follows a table on standard output; beside
+JSON, or as JSON itself (--summary json), it goes to standard error.
 
-Exit code 0: every record was used. 1: one was not, an input could not be read, there are mistakes in
-rules, mappings or configuration, or an alert opened under --deny-alerts. 2: the command line is wrong.
+Exit code 0: every record was used. 1: one was not, an input could not be read, there are
+mistakes in rules, mappings or configuration, or an alert opened under --deny-alerts. 2: the
+command line is wrong.
 
 Examples:
   hark replay yesterday.jsonl.gz
