@@ -40,14 +40,14 @@ fn read(
 ) -> Vec<String> {
     let mut reader = RangeReader::open(cluster, topics, from.map(at), to.map(at)).unwrap();
     let mut all = Vec::new();
-    let mut tell = |record: &Record<'_>, topic: &Arc<str>| {
+    let tell = |record: &Record<'_>, topic: &Arc<str>| {
         assert_eq!((&**topic, record.key), (record.topic, Some(&b"k"[..])));
         assert_eq!(record.headers.get("h"), Some(&b"v"[..]));
         let text = std::str::from_utf8(record.payload.unwrap()).unwrap();
         (record.timestamp, format!("{}:{}:{text}", record.partition, record.offset))
     };
     let expected = reader.records();
-    while let Some(text) = reader.next(&mut tell).unwrap() {
+    while let Some(text) = reader.next(tell).unwrap() {
         all.push(text);
     }
     assert_eq!((reader.passed(), all.len() as u64), (expected, expected));
