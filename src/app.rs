@@ -276,6 +276,7 @@ impl Daemon {
         let metrics = Metrics::new();
         let shared = Arc::new(Mutex::new(Parts::absent("starting")));
         let (stopped, heard) = watch::channel(false);
+        config.watch.start(&metrics, heard.clone());
         // First, so that nothing is begun when its address is taken. Should the rest fail, it ends
         // with the sender.
         let admin = match config.admin {
@@ -462,6 +463,8 @@ impl Starting<'_> {
             delays: self.config.sources.iter().map(|s| (s.topic.clone(), s.delay)).collect(),
             clock: Arc::clone(self.clock),
             metrics: self.metrics.clone(),
+            gate: self.config.watch.gate(),
+            sets: self.config.sets.clone(),
         }))
     }
 
@@ -481,6 +484,7 @@ impl Starting<'_> {
             dead_letters: self.topics.dead_letters.clone(),
             clock: Arc::clone(self.clock),
             metrics: self.metrics.clone(),
+            gate: self.config.watch.gate(),
         })))
     }
 

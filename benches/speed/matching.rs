@@ -86,6 +86,8 @@ fn matching(pack: &Pack) -> Match {
         delays: std::collections::BTreeMap::default(),
         clock: Arc::new(Manual::new(pack::now())),
         metrics: Metrics::new(),
+        gate: pack.config.watch.gate(),
+        sets: pack.config.sets.clone(),
     })
 }
 

@@ -39,6 +39,14 @@ pub struct Metrics {
     pub clock_lag: GaugeVec,
     /// `hark_rebalances_total{group}`: assignments and revocations seen.
     pub rebalances: IntCounterVec,
+    /// `hark_reference_reads_total{name,outcome}`: changed files of lists and tables: taken, refused.
+    pub reference_reads: IntCounterVec,
+    /// `hark_reference_stale{name}`: 1 while a list's or table's file cannot be used.
+    pub reference_stale: IntGaugeVec,
+    /// `hark_reference_entries{name}`: entries of a list, rows of a table, as they are in use.
+    pub reference_entries: IntGaugeVec,
+    /// `hark_schedule_bad_zones_total{schedule}`: events without a usable time zone of their own.
+    pub bad_zones: IntCounterVec,
 }
 
 impl Metrics {
@@ -122,6 +130,26 @@ impl Metrics {
                 ),
             ),
             rebalances: counter("hark_rebalances_total", "Rebalances seen.", &["group"]),
+            reference_reads: counter(
+                "hark_reference_reads_total",
+                "Changed files of lists and tables, by what became of them.",
+                &["name", "outcome"],
+            ),
+            reference_stale: gauge(
+                "hark_reference_stale",
+                "1 while a list's or table's file cannot be used and what it held before is.",
+                &["name"],
+            ),
+            reference_entries: gauge(
+                "hark_reference_entries",
+                "Entries of a list or rows of a table, as they are in use.",
+                &["name"],
+            ),
+            bad_zones: counter(
+                "hark_schedule_bad_zones_total",
+                "Events judged in the schedule's zone because their own was missing or unknown.",
+                &["schedule"],
+            ),
             registry,
         }
     }

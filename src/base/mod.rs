@@ -10,6 +10,7 @@ pub mod document;
 pub mod duration;
 pub mod id;
 pub mod keys;
+pub mod live;
 pub mod metrics;
 mod overlay;
 mod panic;
@@ -21,6 +22,7 @@ pub mod time;
 
 pub use clock::Clock;
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use live::{Gate, Live};
 pub use panic::panic_text;
 pub use position::Position;
 pub use secret::{Secret, SecretSource, Secrets};

@@ -112,9 +112,18 @@ fn to_config(value: toml::Value) -> config::Value {
     config::Value::new(Some(&"--set".to_owned()), kind)
 }
 
+/// Bytes of any file that the configuration names.
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// A text file, or why it cannot be had.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    let refuse = |error: io::Error| format!("cannot read `{}`: {error}", path.display());
+    let bytes = fs::metadata(path).map_err(refuse)?.len();
+    if bytes > FILE_BYTES_MAX {
+        let path = path.display();
+        return Err(format!("`{path}` has {bytes} bytes, expected at most {FILE_BYTES_MAX}"));
+    }
+    fs::read_to_string(path).map_err(refuse)
 }
 
 /// One file under its path; what cannot be read is reported.

@@ -6,6 +6,7 @@
 mod load;
 mod read;
 mod secrets;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use load::{ENVIRONMENT_PREFIX, Layers, read_file, read_tree};
 pub use secrets::Environment;
+pub use watch::Watch;
 
 use crate::base::Diagnostics;
 use crate::base::diagnostic::SourceText;
@@ -42,6 +44,8 @@ pub struct Config {
     pub sets: Sets,
     /// What mappings look things up in.
     pub tables: Tables,
+    /// The files of lists and tables, which may change while the daemon runs.
+    pub watch: Watch,
     /// Where notifications go.
     pub notifiers: Vec<notifiers::Configured>,
     /// Where events and alerts are forwarded to.

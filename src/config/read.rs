@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::load::read_text;
+use super::watch::Watch;
 use super::{Config, Log, Source};
 use crate::base::document::{Document, Table};
 use crate::base::secret;
-use crate::base::{Diagnostic, Diagnostics, Secrets, Timestamp, suggest};
+use crate::base::{Diagnostic, Diagnostics, Live, Secrets, Timestamp, suggest};
 use crate::event::decode::Limits;
 use crate::kafka::{self, StartPolicy};
 use crate::mapping::Tables;
@@ -39,9 +40,10 @@ pub(super) fn read(
     let kafka = root.table("kafka", found).map(|table| read_kafka(table, secrets, found));
     let sources = root.table("sources", found).map(|table| read_sources(&table, found));
     root.require("sources", found);
-    let mut file = |path: &str| super::load::read_text(&folder.join(path));
-    let sets = Sets::parse_tables(&mut root, &mut file, found);
-    let tables = root.table("tables", found).map(|table| read_tables(&table, &mut file, found));
+    let mut watch = Watch::default();
+    let sets = read_sets(&mut root, folder, &mut watch, found);
+    let tables = root.table("tables", found);
+    let tables = tables.map(|table| read_tables(&table, folder, &mut watch, found));
     let notifiers = root.table("notifiers", found);
     let notifiers = notifiers.map(|table| notifiers::read(&table, found, secrets));
     let sinks = root.table("sinks", found).map(|table| sinks::read(&table, found, secrets));
@@ -58,6 +60,7 @@ pub(super) fn read(
         samples,
         sets,
         tables: tables.unwrap_or_default(),
+        watch,
         notifiers: notifiers.unwrap_or_default(),
         sinks: sinks.unwrap_or_default(),
         admin,
@@ -209,10 +212,33 @@ fn read_sources(table: &Table<'_>, found: &mut Diagnostics) -> Vec<Source> {
     sources
 }
 
+/// Lists and schedules; files of lists are read, and watched from then on.
+fn read_sets(
+    root: &mut Table<'_>,
+    folder: &Path,
+    watch: &mut Watch,
+    found: &mut Diagnostics,
+) -> Sets {
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut read = |file: &str| {
+        let text = read_text(&folder.join(file))?;
+        texts.insert(file.to_owned(), text.clone());
+        Ok(text)
+    };
+    let sets = Sets::parse_tables(root, &mut read, found);
+    for (name, file) in sets.files() {
+        if let Some(text) = texts.get(file) {
+            watch.list(name, folder.join(file), text, &sets);
+        }
+    }
+    sets
+}
+
 /// `[tables.NAME]`: a CSV or JSON file that mappings look into, and the column they look by.
 fn read_tables(
     table: &Table<'_>,
-    read: &mut dyn FnMut(&str) -> Result<String, String>,
+    folder: &Path,
+    watch: &mut Watch,
     found: &mut Diagnostics,
 ) -> Tables {
     let mut tables = Tables::new();
@@ -224,16 +250,15 @@ fn read_tables(
         let key = settings.required_text("key", found);
         settings.finish(found);
         let (Some(file), Some(key)) = (file, key) else { continue };
-        let parsed = read(&file.value).and_then(|text| {
-            if Path::new(&file.value).extension().is_some_and(|end| end == "json") {
-                crate::mapping::Table::from_json(&text, &key.value)
-            } else {
-                crate::mapping::Table::from_csv(&text, &key.value)
-            }
+        let path = folder.join(&file.value);
+        let parsed = read_text(&path).and_then(|text| {
+            Ok((crate::mapping::Table::from_file(&file.value, &text, &key.value)?, text))
         });
         match parsed {
-            Ok(parsed) => {
-                tables.insert(name.value, Arc::new(parsed));
+            Ok((parsed, text)) => {
+                let parsed = Live::new(parsed);
+                watch.table(&name.value, path, &text, &key.value, &parsed);
+                tables.insert(name.value, parsed);
             }
             Err(why) => found.push(Diagnostic::error("bad-table", file.span, why)),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use regex::Regex;
 use smallvec::SmallVec;
 
-use crate::base::{Diagnostic, Diagnostics, Timestamp};
+use crate::base::{Diagnostic, Diagnostics, Live, Timestamp};
 use crate::event::decode::Decoder;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar, Slot, Wanted};
 use crate::query::{Matcher, Sets};
@@ -72,7 +72,7 @@ struct Lookup {
     by: FieldId,
     name: String,
     column: String,
-    table: Option<Arc<Table>>,
+    table: Option<Live<Table>>,
 }
 
 /// What a mapping is compiled with.
@@ -233,11 +233,15 @@ impl Program {
             let table = given.get(&lookup.name).or(lookup.table.as_ref());
             let found = table.and_then(|table| {
                 let mut keys = event.values(lookup.by).iter();
-                keys.find_map(|key| table.look_up(&key.to_string(), &lookup.column))
+                table.with(|table| {
+                    let found =
+                        keys.find_map(|key| table.look_up(&key.to_string(), &lookup.column));
+                    found.map(Into::into)
+                })
             });
             // A row that is not there takes nothing away that a record or a test said itself.
             if let Some(values) = found {
-                replace(event, lookup.field, values.into());
+                replace(event, lookup.field, values);
             }
         }
     }

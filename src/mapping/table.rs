@@ -2,10 +2,10 @@
 //! enough for memory; the shell reads the files and hands the texts in.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::base::Live;
 use crate::event::Scalar;
 
 /// Rows of a table at most.
@@ -17,8 +17,8 @@ pub struct Table {
     rows: BTreeMap<String, BTreeMap<String, Vec<Scalar>>>,
 }
 
-/// Tables by name.
-pub type Tables = BTreeMap<String, Arc<Table>>;
+/// Tables by name; contents may change while they are used.
+pub type Tables = BTreeMap<String, Live<Table>>;
 
 impl Table {
     /// The values of a column in the row of a key; `None` without such a row or value.
@@ -67,6 +67,15 @@ impl Table {
             }
         }
         table
+    }
+
+    /// From a file's text: JSON when its name ends in `.json`, else CSV.
+    pub fn from_file(name: &str, text: &str, key: &str) -> Result<Self, String> {
+        if std::path::Path::new(name).extension().is_some_and(|end| end == "json") {
+            Self::from_json(text, key)
+        } else {
+            Self::from_csv(text, key)
+        }
     }
 
     /// From a JSON array of objects; array values become several values.

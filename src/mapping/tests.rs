@@ -260,8 +260,11 @@ fn tests_change_raw_before_mapping_and_fields_before_classes() {
             (field("user.name"), "bob".into()),
         ]),
         unset: vec![field("target.id"), field("raw.who")],
-        tables: [("people".to_owned(), Arc::new(Table::from_rows(&people, "name").unwrap()))]
-            .into(),
+        tables: [(
+            "people".to_owned(),
+            crate::base::Live::new(Table::from_rows(&people, "name").unwrap()),
+        )]
+        .into(),
     };
     let row = r#"{"at":"nonsense","who":"eve","d":"{\"ip\":\"192.0.2.1\"}","kind":"user","verb":"made","id":"x"}"#;
     let event = world.mappings.sample("small", &record("any", row), time(NOW), &edits).unwrap();
@@ -322,7 +325,7 @@ fn said(text: &str) -> String {
     let source = SourceText::new("m.toml", text);
     let (mappings, reported) = Mappings::load(
         std::slice::from_ref(&source),
-        &Tables::from([("people".to_owned(), Arc::default())]),
+        &Tables::from([("people".to_owned(), crate::base::Live::default())]),
         &Layout::new(),
         &Sets::default(),
         Options::default(),

@@ -15,7 +15,7 @@ use super::net::{self, Network};
 use super::pattern::Glob;
 use super::regex::RegexTest;
 use super::schedule::Schedule;
-use crate::base::Timestamp;
+use crate::base::{Live, Timestamp};
 use crate::event::{Event, FieldId, FieldName, Number, Scalar, Segment};
 
 /// A compiled query.
@@ -89,7 +89,7 @@ pub(super) enum ValueTest {
     Within(Bounds),
     Address(IpAddr),
     Network(Network),
-    In(Arc<List>),
+    In(Live<List>),
     /// Always from the event, also inside braces.
     Same(Source, Case),
 }
@@ -291,10 +291,10 @@ impl ValueTest {
                 }
                 _ => false,
             },
-            Self::In(list) => match value {
+            Self::In(list) => list.with(|list| match value {
                 ValueRef::Number(number) => list.contains_number(number),
                 value => value.with_text(|text| list.contains_text(text)),
-            },
+            }),
             // Inside braces, too, `$field` is a field of the event.
             Self::Same(other, case) => match other {
                 Source::Slot(slot) if scope.event.values(*slot).len() >= READY_FROM => {

@@ -7,19 +7,30 @@ use std::sync::Arc;
 use super::list::{LIST_ENTRIES_MAX, List};
 use super::schedule::Schedule;
 use crate::base::document::{Table, Text};
-use crate::base::{Diagnostic, Diagnostics};
+use crate::base::{Diagnostic, Diagnostics, Live};
 use crate::event::FieldName;
 
 /// What `@name` can mean.
 #[derive(Debug, Clone, Default)]
 pub struct Sets {
     sets: BTreeMap<Box<str>, Set>,
+    /// The lists that are read from files.
+    files: BTreeMap<Box<str>, Arc<ListFile>>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Set {
-    List(Arc<List>),
+    List(Live<List>),
     Schedule(Arc<Schedule>),
+}
+
+/// A list that comes from a file.
+#[derive(Debug)]
+struct ListFile {
+    /// The entries that stand in the configuration itself.
+    values: Vec<String>,
+    /// The file, as it is written there.
+    file: String,
 }
 
 impl Sets {
@@ -30,7 +41,8 @@ impl Sets {
 
     /// Adds a list; one of the same name is replaced (a test may bring its own).
     pub fn insert_list(&mut self, name: &str, list: List) {
-        self.sets.insert(name.into(), Set::List(Arc::new(list)));
+        self.sets.insert(name.into(), Set::List(Live::new(list)));
+        self.files.remove(name);
     }
 
     /// Adds a schedule; one of the same name is replaced.
@@ -38,10 +50,10 @@ impl Sets {
         self.sets.insert(name.into(), Set::Schedule(Arc::new(schedule)));
     }
 
-    /// The list of that name.
-    pub fn list(&self, name: &str) -> Option<&Arc<List>> {
+    /// The list of that name, as it is now.
+    pub fn list(&self, name: &str) -> Option<Arc<List>> {
         match self.sets.get(name)? {
-            Set::List(list) => Some(list),
+            Set::List(list) => Some(list.get()),
             Set::Schedule(_) => None,
         }
     }
@@ -51,6 +63,40 @@ impl Sets {
         match self.sets.get(name)? {
             Set::Schedule(schedule) => Some(schedule),
             Set::List(_) => None,
+        }
+    }
+
+    /// The lists that are read from files, with the files as they are written in the configuration.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, list)| (name.as_ref(), list.file.as_str()))
+    }
+
+    /// What a list would hold if its file had this text; every mistake with its line.
+    pub fn reread(&self, name: &str, text: &str) -> Result<List, Vec<String>> {
+        let none = Vec::new();
+        let values = self.files.get(name).map_or(&none, |list| &list.values);
+        let values = values.iter().map(String::as_str);
+        let lines: Vec<(usize, &str)> = entries(text).collect();
+        let all = values.len() + lines.len();
+        if all > LIST_ENTRIES_MAX {
+            return Err(vec![too_long(all)]);
+        }
+        let (list, bad) = List::new(values.chain(lines.iter().map(|(_, entry)| *entry)));
+        let bad: BTreeMap<&str, String> =
+            bad.into_iter().map(|(entry, why)| (entry, why.to_string())).collect();
+        let mistakes = lines.iter().filter_map(|(line, entry)| {
+            bad.get(entry).map(|why| format!("line {line}: `{entry}`: {why}"))
+        });
+        let mistakes: Vec<String> = mistakes.collect();
+        if mistakes.is_empty() { Ok(list) } else { Err(mistakes) }
+    }
+
+    /// Puts other contents in place of a list's, also where it is used already, and gives back those
+    /// that it had. Belongs inside of [`Gate::change`](crate::base::Gate::change).
+    pub fn swap_list(&self, name: &str, list: List) -> Option<Arc<List>> {
+        match self.sets.get(name)? {
+            Set::List(own) => Some(own.replace(list)),
+            Set::Schedule(_) => None,
         }
     }
 
@@ -82,8 +128,12 @@ impl Sets {
         if let Some(lists) = root.table("lists", found) {
             for name in lists.keys() {
                 let table = lists.any(&name.value).and_then(|item| item.table(found));
-                if let Some(list) = table.map(|table| list(table, read, found)) {
-                    sets.insert_list(&name.value, list);
+                let Some((list, file)) = table.map(|table| list(table, read, found)) else {
+                    continue;
+                };
+                sets.insert_list(&name.value, list);
+                if let Some(file) = file {
+                    sets.files.insert(name.value.into(), Arc::new(file));
                 }
             }
         }
@@ -110,7 +160,7 @@ fn list(
     mut table: Table<'_>,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
     found: &mut Diagnostics,
-) -> List {
+) -> (List, Option<ListFile>) {
     let values = table.texts("values", found);
     let file = table.text("file", found);
     if values.is_none() && file.is_none() {
@@ -139,14 +189,18 @@ fn list(
     if let Some(file) = &file {
         check_lines(file, lines, found);
     }
-    let values = values.iter().map(|value| value.value.as_str());
-    let entries: Vec<&str> = values.chain(entries(lines).map(|(_, entry)| entry)).collect();
+    let values: Vec<String> = values.into_iter().map(|value| value.value).collect();
+    let own = values.iter().map(String::as_str);
+    let entries: Vec<&str> = own.chain(entries(lines).map(|(_, entry)| entry)).collect();
     if entries.len() > LIST_ENTRIES_MAX {
-        let message =
-            format!("expected at most {LIST_ENTRIES_MAX} entries, found {}", entries.len());
-        found.push(Diagnostic::error("list-too-long", span, message));
+        found.push(Diagnostic::error("list-too-long", span, too_long(entries.len())));
     }
-    List::new(entries.into_iter().take(LIST_ENTRIES_MAX)).0
+    let list = List::new(entries.into_iter().take(LIST_ENTRIES_MAX)).0;
+    (list, file.map(|file| ListFile { values, file: file.value }))
+}
+
+fn too_long(entries: usize) -> String {
+    format!("expected at most {LIST_ENTRIES_MAX} entries, found {entries}")
 }
 
 /// A file's mistakes have no place in the TOML file but the name of the file: the line is told.

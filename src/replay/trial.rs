@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::alert::{Alert, AlertStatus, Findings, Note, Pipeline};
 use crate::base::diagnostic::SourceText;
-use crate::base::{Position, Timestamp};
+use crate::base::{Live, Position, Timestamp};
 use crate::engine::matching::Fault;
 use crate::event::{Event, FieldName, Layout, Number, Scalar};
 use crate::mapping::{Edits, Mappings, Options, RawRecord, Table, Tables, Unusable};
@@ -145,7 +145,7 @@ impl Bench<'_> {
     fn story(&self, rule: &Rule, test: &RuleTest, ground: &Ground) -> Story {
         let tables = test.tables.iter();
         let tables: Tables =
-            tables.map(|(name, rows)| (name.clone(), Arc::new(Table::of_test(rows)))).collect();
+            tables.map(|(name, rows)| (name.clone(), Live::new(Table::of_test(rows)))).collect();
         let mut run = Run {
             pipeline: ground.pipeline.afresh(),
             findings: Findings::with_firings(),

@@ -14,8 +14,8 @@ use super::versions::Versions;
 use crate::alert::{
     Alert, AlertStatus, Correlation, Findings, Judging, Limits, Note, Progress, Resume, Rules,
 };
-use crate::base::Clock;
 use crate::base::metrics::Metrics;
+use crate::base::{Clock, Gate};
 use crate::engine::{self, PANICS_MAX};
 use crate::kafka::{Committed, Error, Log, OutRecord, Output, Record, Start, Task, TopicPartition};
 
@@ -48,6 +48,8 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Where counts go.
     pub metrics: Metrics,
+    /// Held while judging: lists change between two steps.
+    pub gate: Gate,
 }
 
 /// The role's task.
@@ -101,6 +103,7 @@ impl Correlate {
         };
         let (rules, findings) = (&self.settings.rules, &mut self.findings);
         let correlation = &mut partition.correlation;
+        let _steady = self.settings.gate.hold();
         let ran = catch_unwind(AssertUnwindSafe(|| step(correlation, rules, findings)));
         ran.map_err(|panic| {
             let Some(judging) = partition.correlation.judging().cloned() else {
@@ -376,6 +379,7 @@ mod tests {
             dead_letters: "dead".into(),
             clock: Arc::new(Manual::new(Timestamp::from_millis(0))),
             metrics: Metrics::new(),
+            gate: Gate::default(),
         })
     }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::dead_letter::DeadLetter;
 use crate::base::metrics::Metrics;
-use crate::base::{Clock, Timestamp};
+use crate::base::{Clock, Gate, Timestamp};
 use crate::engine::{self, Matched, Program, Source, Tick, Ticker};
 use crate::kafka::{
     Committed, Error, Log, OutRecord, Output, Record, Sources, Start, Task, TopicPartition,
 };
 use crate::mapping::{Mappings, RawRecord, Unusable};
+use crate::query::{Schedule, Sets};
 
 /// What MATCH works with; all of it fixed while it runs.
 pub struct Settings {
@@ -36,6 +37,10 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Where counts go.
     pub metrics: Metrics,
+    /// Held from reading a record to its signals: lists and tables change between two records.
+    pub gate: Gate,
+    /// The lists and schedules that rules and mappings name; schedules count events without a zone.
+    pub sets: Sets,
 }
 
 /// The role's task.
@@ -47,12 +52,40 @@ pub struct Match {
     matched: Matched,
     /// The last record of signals; its memory is used again for the next.
     payload: Vec<u8>,
+    zones: Zones,
+}
+
+/// The schedules that judge each event in a zone of its own.
+struct Zones {
+    /// With how many events had no usable one at the last record.
+    schedules: Vec<(String, Arc<Schedule>, u64)>,
+}
+
+impl Zones {
+    fn new(sets: &Sets) -> Self {
+        let own = sets.schedules().filter(|(_, schedule)| schedule.zone_field().is_some());
+        let seen = |(name, schedule): (&str, &Arc<Schedule>)| {
+            (name.to_owned(), Arc::clone(schedule), schedule.bad_zones())
+        };
+        Self { schedules: own.map(seen).collect() }
+    }
+
+    /// After each record: one event, however many rules asked for it.
+    fn count(&mut self, metrics: &Metrics) {
+        for (name, schedule, seen) in &mut self.schedules {
+            let now = schedule.bad_zones();
+            if std::mem::replace(seen, now) != now {
+                metrics.bad_zones.with_label_values(&[name.as_str()]).inc();
+            }
+        }
+    }
 }
 
 impl Match {
     /// A task that owns nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self {
+            zones: Zones::new(&settings.sets),
             settings,
             ticker: Ticker::new(),
             topics: BTreeMap::new(),
@@ -153,7 +186,15 @@ impl Task for Match {
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let now = self.settings.clock.now();
         let raw = super::raw(record, &self.topic(record.topic));
-        let event = match self.settings.mappings.event(&raw, now) {
+        let judged = {
+            // Given back before anything is sent, for sending may wait.
+            let _steady = self.settings.gate.hold();
+            self.settings.mappings.event(&raw, now).inspect(|event| {
+                self.settings.program.signals(event, self.settings.partitions, &mut self.matched);
+            })
+        };
+        self.zones.count(&self.settings.metrics);
+        let event = match judged {
             Ok(event) => event,
             Err(Unusable { reason, detail }) => {
                 return self.dead_letter(reason.code(), &detail, &raw, now, out);
@@ -166,7 +207,6 @@ impl Task for Match {
         }
         let source = Source::new(raw.position.topic.clone(), raw.position.partition);
         self.ticker.observe(&source, event.time);
-        self.settings.program.signals(&event, self.settings.partitions, &mut self.matched);
         let mut payload = std::mem::take(&mut self.payload);
         let sent = self.send_signals(&raw, now, &mut payload, out);
         self.payload = payload;

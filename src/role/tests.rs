@@ -14,7 +14,7 @@ use crate::alert::Rules;
 use crate::base::clock::Manual;
 use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
-use crate::base::{Severity, Timestamp};
+use crate::base::{Gate, Severity, Timestamp};
 use crate::delivery::Notification;
 use crate::detectors::{Detector, DetectorSpec, KeyState, Occurrence, RuleStart, Verdicts};
 use crate::engine::Program;
@@ -102,6 +102,7 @@ fn correlating(rule: &Arc<Rule>, clock: &Manual) -> Correlate {
         dead_letters: "dead".into(),
         clock: Arc::new(clock.clone()),
         metrics: Metrics::new(),
+        gate: Gate::default(),
     })
 }
 
@@ -129,6 +130,8 @@ impl World {
             delays: [("audit".to_owned(), delay)].into(),
             clock: Arc::new(clock.clone()),
             metrics: Metrics::new(),
+            gate: Gate::default(),
+            sets,
         });
         let audit = TopicPartition::new("audit", 0);
         matching.assigned(&audit, None, &mut Shelf::default()).unwrap();
