@@ -321,6 +321,48 @@ fn an_excepted_event_names_the_exception_and_programs_read_the_same() {
 }
 
 #[test]
+fn every_part_of_a_rule_is_explained() {
+    let rule = r#"title = "Factor changed after failures"
+severity = "high"
+group_by = ["user.name"]
+[temporal]
+within = "1h"
+[[temporal.of]]
+name = "failures"
+when = 'event.action: (failed or locked)'
+count = 5
+[[temporal.of]]
+name = "factor"
+when = 'event.action: *factor*'
+group_by = ["user.target.name"]
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("factor.toml"), rule).unwrap();
+    let explain = ["explain", "--rule", "factor.toml", "--event", "-", "--mapping", "none"];
+    let output = hark(folder.path(), &explain, LOGINS.lines().next().unwrap());
+    assert_eq!(output.status.code(), Some(1), "half an event is none");
+    let first = LOGINS.split("\n{").next().unwrap();
+    check(
+        &hark(folder.path(), &explain, first),
+        0,
+        &expect![[r#"
+        ✓ event 0 takes part in factor (Factor changed after failures)
+          2026-01-05T12:00:00Z, no mapping
+          ✓ part `failures`
+            ✓ any of
+              ✓ event.action: failed  event.action = "failed"
+              ✗ event.action: locked  event.action = "failed"
+            • key                     user.name = "mallory"
+          ✗ part `factor`
+            ✗ event.action: *factor*  event.action = "failed"
+          → counts as `failures` towards [temporal] within=1h at_least=2
+
+        --
+    "#]],
+    );
+}
+
+#[test]
 fn what_cannot_be_explained_is_told() {
     check(
         &explained(&["--rule", "mine/login"], LOGINS),

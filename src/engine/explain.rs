@@ -101,7 +101,7 @@ pub struct ExceptionExplanation {
 pub struct DetectorExplanation {
     /// Its table in the rule file.
     pub table: &'static str,
-    /// Its settings in one canonical text.
+    /// Its settings in one line, without those of its parts.
     pub settings: String,
     /// It waits until the clock has passed the event.
     pub on_the_clock: bool,
@@ -151,7 +151,7 @@ impl RuleExplainer {
         });
         let detector = rule.detector.as_ref().map(|detector| DetectorExplanation {
             table: detector.spec().table,
-            settings: detector.canonical(),
+            settings: settings(&detector.canonical()),
             on_the_clock: detector.decides() == Decides::OnTheClock,
         });
         RuleExplanation {
@@ -180,6 +180,19 @@ fn part(name: Option<&String>, when: &Explainer, group: &Group, event: &Event) -
     PartExplanation { name: name.cloned(), when: when.explain(event), missing, keys, more_keys }
 }
 
+/// A detector's settings without its parts, which are explained themselves: they stand last in the
+/// canonical text, as `of(…)` or `step(…)`.
+fn settings(canonical: &str) -> String {
+    let is_part = |(at, _): &(usize, &str)| {
+        let before = canonical.get(..*at).unwrap_or_default();
+        let word = before.rsplit(' ').next().unwrap_or_default();
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase())
+    };
+    let part = canonical.match_indices('(').find(is_part).and_then(|(at, _)| canonical.get(..at));
+    let own = part.and_then(|part| part.rsplit_once(' ')).map_or(canonical, |(own, _)| own);
+    own.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,8 +206,12 @@ mod tests {
         [[exception]]\nwhen = 'user.name: robot'\nreason = 'ours'\nuntil = 2026-01-31\n";
 
     fn explain(time: &str, fields: &[(&str, &str)]) -> RuleExplanation {
+        explain_by(RULE, time, fields)
+    }
+
+    fn explain_by(rule: &str, time: &str, fields: &[(&str, &str)]) -> RuleExplanation {
         let sets = Sets::new();
-        let source = SourceText::new("a", RULE);
+        let source = SourceText::new("a", rule);
         let (rule, found) = rule::parse(&source, "a", &rule::Context::new(&sets));
         let rule = Arc::new(rule.unwrap_or_else(|| panic!("{found:?}")));
         let mut layout = Layout::new();
@@ -248,6 +265,31 @@ mod tests {
         let told = explain("2026-02-01T00:00:00Z", &robot);
         assert_eq!(told.outcome, Outcome::TakesPart);
         assert!(told.exceptions[0].when.holds && told.exceptions[0].ended);
+    }
+
+    #[test]
+    fn each_part_has_its_own_condition_and_key() {
+        let rule = "title = 't'\nseverity = 'low'\ngroup_by = ['user.name']\n\
+            [temporal]\nwithin = '1h'\n\
+            [[temporal.of]]\nname = 'in'\nwhen = 'event.action: (login or open)'\n\
+            [[temporal.of]]\nname = 'changed'\nwhen = 'event.action: login and user.target.name: *'\n\
+            group_by = ['user.target.name']\n";
+        let told = explain_by(rule, JANUARY, &[EVE[0], ("user.target.name", "bob")]);
+        assert_eq!(told.outcome, Outcome::TakesPart, "by the second part");
+        let of = |part: &PartExplanation| {
+            (part.name.clone().unwrap(), part.when.holds, part.missing.len(), part.keys.len())
+        };
+        let parts: Vec<_> = told.parts.iter().map(of).collect();
+        assert_eq!(parts, [("in".to_owned(), true, 1, 0), ("changed".to_owned(), true, 0, 1)]);
+        let detector = told.detector.unwrap();
+        assert_eq!((detector.table, &*detector.settings), ("temporal", "within=1h at_least=2"));
+    }
+
+    #[test]
+    fn settings_end_where_parts_begin() {
+        assert_eq!(settings("within=1h of(name=\"x (y)\" when=a)"), "within=1h");
+        let ratio = "above=0.5 of=26:a: x and (b: y or not c: (z))";
+        assert_eq!(settings(ratio), ratio);
     }
 
     #[test]

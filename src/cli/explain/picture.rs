@@ -82,6 +82,10 @@ fn part_rows(part: &PartExplanation, one: bool, rows: &mut Vec<Row>) {
         depth = 1;
     }
     query_rows(&part.when, depth, rows);
+    if !one && !part.when.holds {
+        // Whose signal it would be does not matter.
+        return;
+    }
     for field in &part.missing {
         let text = format!("group_by {field}");
         rows.push(Row { depth, holds: Some(false), text, seen: "missing".to_owned() });
@@ -159,7 +163,18 @@ fn next(told: &RuleExplanation) -> Option<String> {
             let (table, settings) = (detector.table, &detector.settings);
             let when =
                 if detector.on_the_clock { ", judged when the clock has passed it" } else { "" };
-            format!("counts towards [{table}] {settings}{when}")
+            // A rule with one condition has no name for it.
+            let counts = told.parts.iter().filter(|part| part.when.holds && !part.keys.is_empty());
+            let names: Vec<String> = counts
+                .filter_map(|part| part.name.as_ref())
+                .map(|name| format!("`{name}`"))
+                .collect();
+            let role = if names.is_empty() {
+                String::new()
+            } else {
+                format!(" as {}", names.join(" and "))
+            };
+            format!("counts{role} towards [{table}] {settings}{when}")
         }
     })
 }
