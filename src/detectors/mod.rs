@@ -10,12 +10,21 @@ mod cardinality_tests;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
+pub mod metric;
+#[cfg(test)]
+mod metric_tests;
+pub mod ratio;
+#[cfg(test)]
+mod ratio_tests;
 pub mod temporal;
 #[cfg(test)]
 mod temporal_tests;
 pub mod threshold;
 
+mod bound;
 mod reading;
+mod sliding;
+mod total;
 mod verdict;
 
 use std::fmt;
@@ -61,8 +70,14 @@ pub struct DetectorSpec {
 }
 
 /// All detectors that a rule can name, in order of the reference.
-pub const DETECTORS: &[&DetectorSpec] =
-    &[&threshold::SPEC, &cardinality::SPEC, &temporal::SPEC, &change::SPEC];
+pub const DETECTORS: &[&DetectorSpec] = &[
+    &threshold::SPEC,
+    &cardinality::SPEC,
+    &metric::SPEC,
+    &ratio::SPEC,
+    &temporal::SPEC,
+    &change::SPEC,
+];
 
 /// The most parts that one rule can have: one bit each.
 pub const PARTS_MAX: usize = 64;

@@ -201,3 +201,24 @@ expect = []
         "2026-01-05T12:08:00Z"
     );
 }
+
+#[test]
+fn what_is_told_when_it_ends_stays_open_for_five_minutes_at_most_or_as_long_as_is_written() {
+    let open = |side: &str, within: &str, keep: &str| {
+        let metric = "[metric]\nfield = 'event.duration'\nfunction = 'max'\n";
+        ok(&rule(&format!("{metric}{side} = 5\nwithin = '{within}'\n[alert]\n{keep}"))).alert
+    };
+    for down in ["below", "at_most"] {
+        assert_eq!(open(down, "1h", "").keep_open.as_secs(), 300);
+        assert_eq!(open(down, "2m", "").keep_open.as_secs(), 120);
+        assert_eq!(open(down, "1h", "keep_open = '1s'").keep_open.as_secs(), 1);
+        assert_eq!(open(down, "2d", "").max_open.as_secs(), 2 * 86_400);
+    }
+    for up in ["above", "at_least"] {
+        assert_eq!(open(up, "1h", "").keep_open.as_secs(), 3_600);
+    }
+    let short = rule(
+        "[metric]\nfield = 'event.duration'\nfunction = 'max'\nabove = 5\nwithin = '1h'\n[alert]\nkeep_open = '1s'",
+    );
+    assert!(read(&short).1.contains("keep-open-too-short"));
+}

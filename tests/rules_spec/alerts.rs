@@ -13,14 +13,14 @@ use hark::rule::{self, Context};
 use serde_json::{Value, json};
 
 /// An event of `user.name` at a second, with more fields.
-type Happening = (f64, Value);
+pub(super) type Happening = (f64, Value);
 
 fn user(second: f64, name: &str) -> Happening {
     (second, json!({"user.name": name}))
 }
 
 /// Runs one rule over the events in this order; all that it tells, the final resolves last.
-fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<String>) {
+pub(super) fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<String>) {
     let sets = Sets::default();
     let text = format!("title = 'T'\nseverity = 'low'\nwhen = '@timestamp: *'\n{settings}\n");
     let (rule, found) = rule::parse(&SourceText::new("r.toml", text), "r", &Context::new(&sets));
@@ -49,7 +49,7 @@ fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<String>) {
 }
 
 /// Each alert at its end: `opened..resolved key count/firings`, in order of opening, then key.
-fn ends(settings: &str, events: &[Happening]) -> Vec<String> {
+pub(super) fn ends(settings: &str, events: &[Happening]) -> Vec<String> {
     let (alerts, _) = run(settings, events);
     let mut over: Vec<_> = alerts.iter().filter(|a| a.status == AlertStatus::Resolved).collect();
     over.sort_by_key(|a| (a.opened_at, format!("{:?}", a.key)));

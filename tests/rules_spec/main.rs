@@ -1,8 +1,9 @@
 //! `RULES.md` held against the product from outside, by a reader who did not write it: queries (§2),
-//! windows and keys (§3), the life of alerts (§5), and what hostile texts cost. Each test quotes what
+//! windows and keys (§3), detectors (§4), the life of alerts (§5), and what hostile texts cost. Each test quotes what
 //! it claims; the examples stand at the edges of the claim.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+mod aggregates;
 mod alerts;
 mod bounds;
 mod queries;

@@ -2,6 +2,7 @@
 //! `clock 9` a tick; behind it stands every record that it makes.
 
 mod memory;
+mod sustained;
 mod waiting;
 
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Scene {
         self.known.add(&self.rule, &Sets::default()).unwrap();
     }
 
-    /// Runs lines of `event SECONDS [KEY]`, `again` (the last event once more), `clock SECONDS`.
+    /// Runs lines of `event SECONDS [KEY]`, `again` (the last event once more), `meets` (an event that
+    /// meets the second part too), `clock SECONDS`.
     fn run(&mut self, script: &str) -> &mut Self {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let mut words = line.split_whitespace();
@@ -60,6 +62,11 @@ impl Scene {
                 "event" => {
                     self.offset += 1;
                     self.event(time, self.offset, words.next().unwrap_or("Eve"))
+                }
+                "meets" => {
+                    self.offset += 1;
+                    let key = words.next().unwrap_or("Eve");
+                    meeting(self.event(time, self.offset, key), Parts::FIRST.with(1))
                 }
                 "again" => self.event(time, self.offset, words.next().unwrap_or("Eve")),
                 _ => tick(time),
@@ -99,6 +106,14 @@ impl Scene {
     fn tells(&self, expected: &Expect) {
         expected.assert_eq(&format!("{}\n", self.told.join("\n")));
     }
+}
+
+/// The same event, that met these parts of its rule.
+fn meeting(mut record: Record, parts: Parts) -> Record {
+    if let Record::Signals(signals) = &mut record {
+        signals.signals.iter_mut().for_each(|signal| signal.parts = parts);
+    }
+    record
 }
 
 fn check(settings: &str, script: &str, expected: &Expect) {
