@@ -17,7 +17,7 @@ use crate::admin::{Admin, Part, Status};
 use crate::alert::Rules;
 use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
-use crate::base::{Clock, Diagnostics};
+use crate::base::{Clock, Diagnostics, Timestamp};
 use crate::config::{Config, read_file, read_tree};
 use crate::delivery::{Destination, Family};
 use crate::engine::Program;
@@ -29,7 +29,7 @@ use crate::role::deliver::{self, Deliverer, Identify, Lane, NotifierLane, SinkLa
 use crate::role::r#match::{self, Match};
 use crate::role::notify::{Notify, Recipient};
 use crate::role::versions::Control;
-use crate::rule::{CheckInput, CheckReport, RuleFile, RuleSet};
+use crate::rule::{Advice, CheckInput, CheckReport, RuleFile, RuleSet};
 
 /// How long everything together may take to drain and stop.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -101,8 +101,8 @@ impl fmt::Display for Failure {
 }
 
 /// Reads rule and mapping files and checks them together. `paths` names rule files and folders to
-/// check instead of the configured ones.
-pub fn check(config: &Config, paths: &[PathBuf]) -> CheckReport {
+/// check instead of the configured ones; `now` says which exceptions have ended.
+pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport {
     let mut unreadable = Diagnostics::new();
     let mappings = read_mappings(config, &mut unreadable);
     let roots = if paths.is_empty() { std::slice::from_ref(&config.rules) } else { paths };
@@ -116,7 +116,13 @@ pub fn check(config: &Config, paths: &[PathBuf]) -> CheckReport {
         rules.extend(sources.into_iter().map(|source| rule_file(source, &config.rules, path)));
     }
     let sets = &config.sets;
-    let input = CheckInput { mappings: &mappings, tables: &config.tables, rules: &rules, sets };
+    let advice = Advice {
+        now: Some(now),
+        signals_retention: Some(config.kafka.signals_retention),
+        allow: &config.allow,
+    };
+    let tables = &config.tables;
+    let input = CheckInput { mappings: &mappings, tables, rules: &rules, sets, advice };
     let mut report = crate::rule::check(&input);
     if !unreadable.is_empty() {
         report.files.insert(0, (SourceText::new(&config.rules, ""), unreadable));
@@ -156,8 +162,8 @@ struct Prepared {
     identify: (Arc<Mappings>, crate::event::FieldId),
 }
 
-fn prepare(config: &Config) -> Result<Prepared, Failure> {
-    let report = check(config, &[]);
+fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, Failure> {
+    let report = check(config, &[], now);
     if report.errors() > 0 {
         let error = anyhow!("{}; nothing was started", report.summary());
         return Err(Failure { found: report.files, error });
@@ -272,7 +278,7 @@ impl Daemon {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         crate::delivery::http::install_crypto();
-        let prepared = prepare(&config)?;
+        let prepared = prepare(&config, clock.now())?;
         let metrics = Metrics::new();
         let shared = Arc::new(Mutex::new(Parts::absent("starting")));
         let (stopped, heard) = watch::channel(false);

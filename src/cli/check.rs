@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigArguments, print, say};
 use crate::app;
+use crate::base::clock::System;
 use crate::base::diagnostic::json::{self, Looked};
 use crate::base::diagnostic::{SourceText, sarif};
-use crate::base::{Diagnostic, Diagnostics};
+use crate::base::{Clock as _, Diagnostic, Diagnostics};
 
 /// What `hark check` is told.
 #[derive(Debug, Args)]
@@ -86,7 +87,7 @@ fn look(arguments: &Arguments) -> Findings {
         }
     };
     let Some(config) = &loaded.config else { return without_config(loaded.found) };
-    let report = app::check(config, &arguments.rules);
+    let report = app::check(config, &arguments.rules, System.now());
     let looked = Looked { rules: Some(report.rule_files), mappings: Some(report.mappings.len()) };
     let summary = report.summary();
     let mut files = loaded.found;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{CONFIG, ConfigArguments, say, say_error};
 use crate::app;
-use crate::base::Diagnostics;
+use crate::base::clock::System;
 use crate::base::diagnostic::SourceText;
+use crate::base::{Clock as _, Diagnostics};
 use crate::config::{self, Config};
 use crate::event::Layout;
 use crate::mapping::Mappings;
@@ -25,7 +26,7 @@ impl Workshop {
     /// configuration file the defaults will do, and there are no mappings.
     pub(super) fn open(arguments: &ConfigArguments, paths: &[PathBuf]) -> Option<Self> {
         let config = config(arguments)?;
-        let report = app::check(&config, paths);
+        let report = app::check(&config, paths, System.now());
         if report.errors() > 0 {
             let mistaken = report.files.iter().filter(|(_, found)| found.has_errors());
             say(&mistaken.cloned().collect::<Vec<_>>());

@@ -18,7 +18,7 @@ pub use secrets::Environment;
 pub use watch::Watch;
 
 use crate::base::Diagnostics;
-use crate::base::diagnostic::SourceText;
+use crate::base::diagnostic::{SourceText, allow};
 use crate::event::decode::Limits;
 use crate::kafka::{self, StartPolicy};
 use crate::mapping::{Options, Tables};
@@ -58,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// How far ahead an event may claim to be.
     pub max_future_skew: Duration,
+    /// Names of the warnings that nobody here wants to see.
+    pub allow: Vec<String>,
 }
 
 impl Config {
@@ -104,8 +106,18 @@ pub fn without_file() -> Config {
     Config { mappings: PathBuf::new(), ..config }
 }
 
-/// Reads all layers, every mistake at once.
+/// Reads all layers, every mistake at once; warnings that it allows itself are left out.
 pub fn load(layers: &Layers) -> Loaded {
+    let mut loaded = load_all(layers);
+    if let Some(config) = &loaded.config {
+        for (_, found) in &mut loaded.found {
+            *found = allow::without(std::mem::take(found), &config.allow);
+        }
+    }
+    loaded
+}
+
+fn load_all(layers: &Layers) -> Loaded {
     let folder = layers.path.parent().map_or_else(PathBuf::new, Path::to_owned);
     let environment = Environment::new(layers.environment.clone(), folder.clone());
     let mut in_file = Diagnostics::new();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::load::read_text;
 use super::watch::Watch;
 use super::{Config, Log, Source};
+use crate::base::diagnostic::allow;
 use crate::base::document::{Document, Table};
 use crate::base::secret;
 use crate::base::{Diagnostic, Diagnostics, Live, Secrets, Timestamp, suggest};
@@ -50,6 +51,7 @@ pub(super) fn read(
     let admin = root.table("admin", found).and_then(|table| read_admin(table, found));
     let log = read_log(root.table("log", found), found);
     let (limits, max_future_skew) = read_limits(root.table("limits", found), found);
+    let allow = read_check(root.table("check", found), found);
     root.finish(found);
     Config {
         instance,
@@ -67,7 +69,16 @@ pub(super) fn read(
         log,
         limits,
         max_future_skew,
+        allow,
     }
+}
+
+/// `[check]`: which warnings nobody wants to see, in any file.
+fn read_check(table: Option<Table<'_>>, found: &mut Diagnostics) -> Vec<String> {
+    let Some(mut table) = table else { return Vec::new() };
+    let allow = allow::read(&mut table, found);
+    table.finish(found);
+    allow.into_iter().map(|name| name.value).collect()
 }
 
 /// `config/../rules` as people would write it: `rules`. A leading `..` stays.

@@ -19,6 +19,7 @@ use crate::query::Sets;
 
 mod common;
 mod edits;
+mod fills;
 mod kafka;
 mod program;
 mod select;
@@ -28,6 +29,7 @@ mod time;
 
 pub use common::Common;
 pub use edits::Edits;
+pub use fills::Fills;
 pub use table::{ROWS_MAX, Table, Tables};
 
 use program::{Program, With};
@@ -150,6 +152,7 @@ pub struct Mappings {
     programs: Vec<Program>,
     selector: Selector,
     fills: BTreeSet<FieldName>,
+    each: Vec<Fills>,
     /// Some product writes the common fields itself, so any of them may be there.
     fills_any: bool,
     aliases: BTreeMap<String, FieldName>,
@@ -173,6 +176,7 @@ impl Mappings {
             programs: Vec::new(),
             selector: Selector::default(),
             fills: syntax::ALWAYS.map(|name| FieldName::from_keys([name])).into(),
+            each: Vec::new(),
             fills_any: false,
             aliases: BTreeMap::new(),
             layout: layout.clone(),
@@ -214,6 +218,7 @@ impl Mappings {
         if !found.has_errors() {
             self.fills_any |= mapping.common;
             self.fills.extend(mapping.fills());
+            self.each.push(Fills::new(&mapping));
             self.programs.push(program);
         }
     }
@@ -226,6 +231,11 @@ impl Mappings {
     /// Whether some mapping can fill a field; one that none fills is worth a warning in a rule.
     pub fn fills(&self, field: &FieldName) -> bool {
         self.fills_any || self.fills.contains(field)
+    }
+
+    /// What each mapping can fill, in order of their names.
+    pub fn each(&self) -> impl Iterator<Item = &Fills> {
+        self.each.iter()
     }
 
     /// Every field that some mapping can fill, in order.

@@ -69,6 +69,10 @@ pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<D
     };
     let expr = parser.whole();
     let mut found = parser.found;
+    // Nothing was read behind the place where it went too deep, so nothing was closed.
+    if found.iter().any(|mistake| mistake.code == "query-too-deep") {
+        found.retain(|mistake| mistake.code != "unclosed");
+    }
     found.sort_by_key(|d| d.span.as_ref().map_or(0, |span| span.start));
     found.truncate(MISTAKES_MAX);
     match expr {

@@ -2,16 +2,21 @@
 //!
 //! Texts in, a report out; reading files, printing and the exit code are the shell's business.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::base::Diagnostics;
-use crate::base::diagnostic::{SourceText, render};
+use crate::base::diagnostic::{Gravity, SourceText, allow, render};
+use crate::base::document::{Document, Text};
+use crate::base::{Diagnostic, Diagnostics};
 use crate::event::Layout;
 use crate::mapping::{Mappings, Options, Tables};
 use crate::query::Sets;
 
+use super::lint::lint;
 use super::overrides::is_override_file;
-use super::{Context, RuleFile, RuleSet};
+use super::{Advice, Context, Rule, RuleFile, RuleSet};
 
 /// Everything that is checked together.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +29,8 @@ pub struct CheckInput<'a> {
     pub rules: &'a [RuleFile],
     /// The lists and schedules of the configuration.
     pub sets: &'a Sets,
+    /// What advice depends on besides.
+    pub advice: Advice<'a>,
 }
 
 /// What was found.
@@ -39,16 +46,60 @@ pub struct CheckReport {
     pub mappings: Vec<SourceText>,
 }
 
-/// Checks mappings, then rules against them.
+/// Checks mappings, then rules against them; warnings that a rule or the configuration allows are
+/// left out.
 pub fn check(input: &CheckInput<'_>) -> CheckReport {
-    let CheckInput { mappings: sources, tables, rules: files, sets } = *input;
+    let CheckInput { mappings: sources, tables, rules: files, sets, advice } = *input;
     let (mappings, mut reported) =
         Mappings::load(sources, tables, &Layout::new(), sets, Options::default());
-    let context = Context { sets, mappings: (!sources.is_empty()).then_some(&mappings) };
-    let (rules, of_rules) = RuleSet::load(files, &context);
-    reported.extend(of_rules);
+    let mappings = (!sources.is_empty()).then_some(&mappings);
+    let (rules, of_rules) = RuleSet::load(files, &Context { sets, mappings });
+    let mut of_rules: BTreeMap<&Path, Diagnostics> =
+        of_rules.iter().map(|(source, found)| (source.path.as_path(), found.clone())).collect();
+    // Advice is on what stands in the rule's own file; an override has a file of its own.
+    let written = rules.as_written();
+    let by_path: BTreeMap<&Path, &Arc<Rule>> =
+        written.rules().iter().map(|rule| (rule.source.path.as_path(), rule)).collect();
+    for file in files {
+        let path = file.source.path.as_path();
+        let mut found = of_rules.remove(path).unwrap_or_default();
+        if let Some(rule) = by_path.get(path) {
+            found.extend(lint(rule, &advice, mappings, sets));
+        }
+        reported.push((file.source.clone(), allowed_by_rule(&file.source, found)));
+    }
+    let reported = reported
+        .into_iter()
+        .map(|(source, found)| (source, allow::without(found, advice.allow)))
+        .filter(|(_, found)| !found.is_empty());
     let rule_files = files.iter().filter(|file| !is_override_file(&file.source.text)).count();
-    CheckReport { files: reported, rules, rule_files, mappings: sources.to_vec() }
+    CheckReport { files: reported.collect(), rules, rule_files, mappings: sources.to_vec() }
+}
+
+/// Takes away what the rule's file allows, and says of what it allows without need. In a file with
+/// errors not everything was looked at, so nothing can be said of that.
+fn allowed_by_rule(source: &SourceText, found: Diagnostics) -> Diagnostics {
+    let document = Document::parse(&source.text);
+    let mut ignored = Diagnostics::new();
+    let names = allow::read(&mut document.root(&mut ignored), &mut ignored);
+    if names.is_empty() {
+        return found;
+    }
+    let needed =
+        |name: &Text| found.iter().any(|d| d.code == name.value && d.gravity == Gravity::Warning);
+    let unused: Vec<Diagnostic> = names
+        .iter()
+        .filter(|name| !found.has_errors() && !needed(name))
+        .map(|name| {
+            let span = name.locate(0..name.value.len());
+            let message = format!("nothing here needs `{}` to be allowed", name.value);
+            Diagnostic::warning("unused-allow", span, message).help("take it out")
+        })
+        .collect();
+    let names: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
+    let mut left = allow::without(found, &names);
+    left.extend(unused);
+    left
 }
 
 impl CheckReport {

@@ -16,10 +16,12 @@ use crate::event::FieldName;
 use crate::query::Query;
 
 mod alert;
+pub mod attack;
 mod check;
 mod condition;
 mod fields;
 mod fingerprint;
+mod lint;
 mod load;
 mod overrides;
 mod syntax;
@@ -28,6 +30,7 @@ pub mod test_case;
 
 pub use check::{CheckInput, CheckReport, check};
 pub use fields::advise_search;
+pub use lint::Advice;
 pub use load::{RuleFile, RuleSet};
 pub use overrides::OVERRIDES_MAX;
 pub use syntax::{Context, GROUP_BY_MAX, ID_CHARS_MAX, LATENESS, parse, parse_overridden};

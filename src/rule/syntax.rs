@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::diagnostic::SourceText;
+use crate::base::diagnostic::{SourceText, allow};
 use crate::base::document::{Document, Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
 use crate::detectors::{DETECTORS, Detector, Reading};
@@ -25,7 +25,7 @@ pub const ID_CHARS_MAX: usize = 120;
 pub const GROUP_BY_MAX: usize = 8;
 
 /// The plain keys at the top of a file.
-const TOP_LEVEL: [&str; 15] = [
+const TOP_LEVEL: [&str; 16] = [
     "title",
     "description",
     "severity",
@@ -41,6 +41,7 @@ const TOP_LEVEL: [&str; 15] = [
     "references",
     "false_positives",
     "lateness",
+    "allow",
 ];
 
 /// Every detector that the language knows; those of them in [`DETECTORS`] can be used.
@@ -152,6 +153,8 @@ fn walk(
     let references = texts(&mut root, "references", found);
     let false_positives = texts(&mut root, "false_positives", found);
     refuse_overrides(&mut root, found);
+    // What they are for is `check`'s business, when all warnings are together.
+    allow::read(&mut root, found);
     root.finish(found);
     let mut rule = Rule {
         id: id?,

@@ -43,8 +43,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Checked {
     Checked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-const CONFIG: &str =
-    "rules = '../rules'\nmappings = 'mappings'\n[kafka]\nbootstrap = 'embedded'\n[sources.a]\n";
+const CONFIG: &str = "rules = '../rules'\nmappings = 'mappings'\n[kafka]\nbootstrap = 'embedded'\n\
+    [sources.a]\n[check]\nallow = ['missing-test']\n";
 
 /// Every diagnostic as `code path line:column-line:column`.
 fn places(json: &Value) -> Vec<String> {

@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod cases;
+mod codes;
 mod formats;

@@ -4,7 +4,7 @@ use expect_test::expect;
 use hark::base::diagnostic::SourceText;
 use hark::mapping::Tables;
 use hark::query::Sets;
-use hark::rule::{CheckInput, CheckReport, RuleFile, check};
+use hark::rule::{Advice, CheckInput, CheckReport, RuleFile, check};
 
 const MAPPING: &str = r#"
 topics = ["audit"]
@@ -27,6 +27,10 @@ pub(super) fn checked(rules: &[(&str, &str)]) -> CheckReport {
         tables: &Tables::new(),
         rules: &files,
         sets: &Sets::default(),
+        advice: Advice {
+            allow: &["missing-test".to_owned(), "missing-runbook".to_owned()],
+            ..Advice::default()
+        },
     })
 }
 

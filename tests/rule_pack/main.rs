@@ -19,7 +19,7 @@ use hark::mapping::{Options, Tables};
 use hark::query::Sets;
 use hark::replay::{Bench, Samples, Trial};
 use hark::rule::test_case::{Offset, Origin, RuleTest, TestEvent};
-use hark::rule::{CheckInput, CheckReport, Rule, RuleFile, check};
+use hark::rule::{Advice, CheckInput, CheckReport, Rule, RuleFile, check};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -85,7 +85,14 @@ fn pack() -> CheckReport {
         })
         .collect();
     let sets = sets();
-    check(&CheckInput { mappings: &mappings(), tables: &Tables::new(), rules: &rules, sets: &sets })
+    let advice = Advice {
+        now: Timestamp::parse("2026-01-05T12:00:00Z"),
+        signals_retention: Some(Duration::from_hours(7 * 24)),
+        allow: &[],
+    };
+    let tables = Tables::new();
+    let mappings = mappings();
+    check(&CheckInput { mappings: &mappings, tables: &tables, rules: &rules, sets: &sets, advice })
 }
 
 fn rules() -> Vec<Arc<Rule>> {

@@ -4,6 +4,7 @@
 //! into what other programs read. Checking never stops at the first mistake: functions take
 //! `&mut Diagnostics`, report into it and carry on with what is left.
 
+pub mod allow;
 pub mod json;
 pub mod lints;
 mod place;

@@ -6,7 +6,7 @@ pub(super) const LINTS: &[Lint] = &[
     error(
         "bad-override",
         Home::Elsewhere,
-        "An override by environment or command line cannot be read.",
+        "An override cannot be read: in the environment, on the command line, or in a file of `[[override]]`.",
         "hark check --set kafka.bootstrap",
         "hark check --set kafka.bootstrap=localhost:9092",
     ),

@@ -28,8 +28,8 @@ pub(super) const LINTS: &[Lint] = &[
         "bad-severity",
         Home::Rule,
         "A severity is one of five words.",
-        "severity = \"hihg\"",
-        "severity = \"high\"",
+        "severity = \"medum\"",
+        "severity = \"medium\"",
     ),
     error(
         "bad-status",
@@ -109,15 +109,29 @@ pub(super) const LINTS: &[Lint] = &[
         "[[test]]\nname = \"fires\"\nexpect = [{}]\nevents = [{ fields = { \"user.name\" = \"ann\" } }]",
     ),
     error(
+        "misplaced-override",
+        Home::Rule,
+        "Overrides stand in a file that holds nothing else; a rule tunes neither others nor itself.",
+        "[[override]]\nrules = [\"okta/*\"]\nset = { severity = \"low\" }",
+        "severity = \"low\"",
+    ),
+    error(
         "unknown-lint",
         Home::Rule,
         "No warning has that name, so there is nothing to allow.",
-        "allow = [\"missing-tests\"]",
-        "allow = [\"missing-test\"]",
+        "severity = \"critical\"\nallow = [\"missing-runbok\"]",
+        "severity = \"critical\"\nallow = [\"missing-runbook\"]",
     ),
 ];
 
 pub(super) const ADVICE: &[Lint] = &[
+    warning(
+        "override-meets-no-rule",
+        Home::Elsewhere,
+        "An override names no rule that is there, so it changes nothing.",
+        "[[override]] with rules = [\"okta/*\"], where no such rule is",
+        "the id of a rule, or a pattern of ids",
+    ),
     warning(
         "unused-allow",
         Home::Rule,
@@ -184,8 +198,8 @@ pub(super) const ADVICE: &[Lint] = &[
     warning(
         "blind-severity-case",
         Home::Rule,
-        "A severity case asks for something that alerts do not carry, so it can never be met.",
-        "[[alert.severity]]\nwhen = 'labels.*: admin'\nlevel = \"critical\"",
-        "[[alert.severity]]\nwhen = 'user.roles: admin'\nlevel = \"critical\"",
+        "A severity case asks for something that alerts do not carry; only the values of fields travel to them.",
+        "[[alert.severity]]\nwhen = 'raw.target: { type: User and id: 7 }'\nlevel = \"critical\"",
+        "[[alert.severity]]\nwhen = 'raw.target.type: User'\nlevel = \"critical\"",
     ),
 ];
