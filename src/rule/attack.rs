@@ -58,7 +58,8 @@ mod tests {
         let all: Vec<Technique> = techniques().collect();
         assert!(all.is_sorted_by(|a, b| a.id < b.id));
         let current = all.iter().filter(|t| t.standing == Standing::Current);
-        let (subs, techniques): (Vec<_>, Vec<_>) = current.partition(|t| t.id.contains('.'));
+        let (subs, techniques): (Vec<&Technique>, Vec<&Technique>) =
+            current.partition(|t| t.id.contains('.'));
         // What MITRE says of 18.1: 216 techniques, 475 sub-techniques.
         assert_eq!((techniques.len(), subs.len()), (216, 475));
         for sub in subs {

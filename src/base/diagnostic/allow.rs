@@ -73,10 +73,10 @@ mod tests {
         );
         check(
             "allow = ['missing-tests', 'unknown-key']",
-            &expect![[r#"
+            &expect![[r"
                 []
                 unknown warning `missing-tests`; did you mean `missing-test`?
-                `unknown-key` is an error, and cannot be allowed; put it right, or switch the rule off with `enabled = false`"#]],
+                `unknown-key` is an error, and cannot be allowed; put it right, or switch the rule off with `enabled = false`"]],
         );
     }
 

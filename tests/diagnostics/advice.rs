@@ -1,0 +1,264 @@
+//! What `check` advises of rules that are valid: as precise as it can be, for a false alarm teaches
+//! people to look away.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use hark::base::Timestamp;
+use hark::base::diagnostic::SourceText;
+use hark::mapping::Tables;
+use hark::query::{Schedule, Sets};
+use hark::rule::{Advice, CheckInput, RuleFile, check};
+
+const OKTA: &str = r#"
+topics = ["okta"]
+[fields]
+"user.name"      = "actor"
+"event.action"   = "type"
+"event.provider" = { value = "okta" }
+[[classify]]
+when = 'event.action: login'
+set  = { "event.category" = "authentication" }
+"#;
+
+const GITHUB: &str = r#"
+topics = ["github"]
+[fields]
+"user.name"      = "actor"
+"user.target.id" = "member"
+"event.action"   = "action"
+"event.provider" = { value = "github" }
+[[classify]]
+when = 'event.action: member'
+set  = { "event.category" = "iam" }
+"#;
+
+const TESTS: &str = r#"
+[[test]]
+name   = "fires"
+events = [{ fields = { event.action = "x" } }]
+expect = [{}]
+[[test]]
+name   = "is silent"
+events = [{ fields = { event.action = "y" } }]
+expect = []
+"#;
+
+/// Every warning as `code: message [what it points at]`.
+fn advice_on(rule: &str, advice: Advice<'_>) -> String {
+    let mappings = [SourceText::new("okta.toml", OKTA), SourceText::new("github.toml", GITHUB)];
+    let mut sets = Sets::default();
+    let zone = hark::event::FieldName::parse("user.timezone").unwrap();
+    sets.insert_schedule("office", Schedule::new("UTC").unwrap().with_zone_field(Some(zone)));
+    let source = SourceText::new("rules/x.toml", rule);
+    let rules = [RuleFile { relative: "x.toml".to_owned(), source }];
+    let tables = Tables::new();
+    let report = check(&CheckInput {
+        mappings: &mappings,
+        tables: &tables,
+        rules: &rules,
+        sets: &sets,
+        advice,
+    });
+    let mut told = String::new();
+    for (source, found) in &report.files {
+        for d in found.clone().sorted() {
+            let at = d.span.and_then(|span| source.text.get(span)).unwrap_or_default();
+            writeln!(told, "{}: {} [{at}]", d.code, d.message).unwrap();
+        }
+    }
+    told
+}
+
+fn check_rule(lines: &str, expected: &Expect) {
+    let title = if lines.contains("severity =") { "" } else { "severity = 'low'\n" };
+    expected.assert_eq(&advice_on(&format!("title = 'x'\n{title}{lines}\n{TESTS}"), now()));
+}
+
+fn now() -> Advice<'static> {
+    Advice {
+        now: Timestamp::parse("2026-02-01T00:00:00Z"),
+        signals_retention: Some(Duration::from_hours(24)),
+        allow: &[],
+    }
+}
+
+#[test]
+fn a_key_is_impossible_when_the_condition_keeps_it_out() {
+    check_rule(
+        "when = 'event.action: a and not user.name: *'\ngroup_by = ['user.name']",
+        &expect![[r"
+            impossible-key: the condition lets only events without `user.name` through, so none takes part [user.name]
+        "]],
+    );
+    check_rule(
+        "when = 'not (event.action: a or user.name: *)'\ngroup_by = ['user.name']",
+        &expect![[r"
+            impossible-key: the condition lets only events without `user.name` through, so none takes part [user.name]
+        "]],
+    );
+    // One way through is enough.
+    for possible in [
+        "event.action: a or not user.name: *",
+        "event.action: a and not user.name: bob",
+        "event.action: a and not (user.name: * and event.action: b)",
+        "event.action: a and not not user.name: *",
+    ] {
+        check_rule(&format!("when = '{possible}'\ngroup_by = ['user.name']"), &expect![""]);
+    }
+}
+
+#[test]
+fn a_key_is_impossible_when_no_product_that_the_condition_lets_through_fills_it() {
+    for okta_alone in [
+        "event.dataset: okta",
+        "event.provider: Okta and event.action: x",
+        "event.action: x and (event.dataset: okta or event.category: authentication)",
+    ] {
+        check_rule(
+            &format!("when = '{okta_alone}'\ngroup_by = ['user.target.id']"),
+            &expect![[r"
+                impossible-key: only events of okta can meet the condition, and `user.target.id` is not filled there, so none takes part [user.target.id]
+            "]],
+        );
+    }
+    for both in [
+        "event.action: x",
+        "event.dataset: (okta or github)",
+        "event.dataset: okta or event.category: iam",
+        "not event.dataset: github and event.action: x",
+        "event.dataset: oth*",
+        // Of neither: nothing can be said of the key.
+        "event.dataset: other",
+    ] {
+        check_rule(&format!("when = '{both}'\ngroup_by = ['user.target.id']"), &expect![""]);
+    }
+}
+
+#[test]
+fn retention_may_be_as_long_as_span_and_lateness_together() {
+    let within = |within: &str| {
+        format!("when = 'event.action: a'\n[threshold]\ncount = 2\nwithin = '{within}'")
+    };
+    check_rule(&within("86390s"), &expect![""]);
+    check_rule(
+        &within("86391s"),
+        &expect![[r"
+            longer-than-retention: this rule looks back 1d1s (its span and lateness), but signals are kept for 1d ['86391s']
+        "]],
+    );
+}
+
+#[test]
+fn an_exception_holds_through_its_last_day() {
+    let until = |until: &str| {
+        format!(
+            "when = 'event.action: a'\n[[exception]]\nwhen = 'user.name: b'\nreason = 'r'\nuntil = {until}"
+        )
+    };
+    check_rule(&until("2026-02-01"), &expect![""]);
+    check_rule(&until("2026-02-01T00:00:00Z"), &expect![""]);
+    check_rule(
+        &until("2026-01-31"),
+        &expect![[r"
+            exception-ended: this exception ended with 2026-01-31 [2026-01-31]
+        "]],
+    );
+}
+
+#[test]
+fn a_runbook_is_for_what_wakes_somebody() {
+    let rule = |more: &str| format!("when = 'event.action: a'\n{more}");
+    check_rule(&rule("severity = 'medium'"), &expect![""]);
+    check_rule(&rule("severity = 'high'\nstatus = 'building_block'"), &expect![""]);
+    check_rule(&rule("severity = 'high'\nrunbook = 'call Ann'"), &expect![""]);
+    check_rule(
+        &rule("severity = 'high'\nrunbook = ' '"),
+        &expect![[r"
+            missing-runbook: severity `high` without a runbook ['high']
+        "]],
+    );
+}
+
+#[test]
+fn each_technique_is_looked_up() {
+    check_rule(
+        "when = 'event.action: a'\nthreat = ['T1110', 'T1110.003', 'T1043', 'T1086', 'T1110.999']",
+        &expect![[r"
+            revoked-technique: ATT&CK has given up `T1043` (Commonly Used Port) [T1043]
+            revoked-technique: ATT&CK has revoked `T1086` (PowerShell) [T1086]
+            unknown-technique: ATT&CK Enterprise 18.1 has no technique `T1110.999` [T1110.999]
+        "]],
+    );
+}
+
+#[test]
+fn a_severity_case_is_told_what_alerts_do_not_carry() {
+    let case = |when: &str| {
+        format!("when = 'event.action: a'\n[[alert.severity]]\nwhen = '{when}'\nlevel = 'low'")
+    };
+    for seen in ["alert.count > 5", "labels.*: x", "raw.a: b and user.name: $raw.c"] {
+        let told =
+            advice_on(&format!("title = 'x'\nseverity = 'low'\n{}\n{TESTS}", case(seen)), now());
+        assert!(!told.contains("blind"), "{told}");
+    }
+    check_rule(
+        &case("\"root\" or raw.t: { a: b }"),
+        &expect![[r#"
+            blind-severity-case: an alert does not carry the original record's text, so this is never true here ["root"]
+            blind-severity-case: an alert does not carry the elements of arrays, so this is never true here [raw.t: { a: b }]
+        "#]],
+    );
+    check_rule(
+        &case("not @timestamp: @office"),
+        &expect![[r"
+            blind-severity-case: an alert does not carry `user.timezone`, so the schedule's own time zone is used here [@office]
+        "]],
+    );
+}
+
+#[test]
+fn tests_are_missed_by_kind() {
+    let told = |tests: &str| {
+        advice_on(
+            &format!("title = 'x'\nseverity = 'low'\nwhen = 'event.action: a'\n{tests}"),
+            now(),
+        )
+    };
+    let (fires, silent) = TESTS.split_at(TESTS.rfind("[[test]]").unwrap());
+    assert!(told("").starts_with("missing-test: this rule has no tests ['x']"));
+    assert!(told(fires).starts_with("missing-test: this rule has no test that must not fire"));
+    assert!(told(silent).starts_with("missing-test: this rule has no test that fires"));
+    assert_eq!(told(TESTS), "");
+}
+
+#[test]
+fn what_is_allowed_is_not_told_and_what_is_allowed_in_vain_is() {
+    let rule = |allow: &str| {
+        format!("title = 'x'\nseverity = 'high'\nwhen = 'event.action: a'\nallow = {allow}\n")
+    };
+    assert_eq!(advice_on(&rule("['missing-test', 'missing-runbook']"), now()), "");
+    expect![[r"
+        unused-allow: nothing here needs `never-true` to be allowed [never-true]
+        missing-runbook: severity `high` without a runbook ['high']
+    "]]
+    .assert_eq(&{
+        let mut told: Vec<String> = advice_on(&rule("['missing-test', 'never-true']"), now())
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        told.reverse();
+        told.join("\n") + "\n"
+    });
+    // The configuration's own are for all files, so none of them is in vain.
+    let allow = ["missing-test".to_owned(), "missing-runbook".to_owned(), "insecure".to_owned()];
+    assert_eq!(advice_on(&rule("[]"), Advice { allow: &allow, ..now() }), "");
+}
+
+#[test]
+fn a_file_with_errors_is_not_told_that_it_allows_too_much() {
+    let told =
+        advice_on("title = 'x'\nallow = ['missing-test']\nwhen = 'event.action: a'\n", now());
+    assert_eq!(told, "missing-key: missing key `severity` []\n");
+}
