@@ -36,7 +36,7 @@ impl Pack {
         let text = fs::read_to_string(&path).unwrap();
         let layers = Layers { path, text, ..Layers::default() };
         let config = hark::config::load(&layers).config.unwrap();
-        let report = hark::app::check(&config, &[], hark::base::Timestamp::from_millis(0));
+        let report = hark::app::check(&config, &[], Timestamp::from_millis(0));
         assert_eq!(report.errors(), 0, "{}", report.render(false));
         let mut layout = Layout::new();
         let rules = report.rules.enabled().cloned();
