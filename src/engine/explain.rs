@@ -137,9 +137,8 @@ impl RuleExplainer {
         let outcome = match self.compiled.judge(event) {
             Judged::Met(..) => Outcome::TakesPart,
             Judged::Unkeyed => Outcome::Unkeyed,
-            Judged::Unmet | Judged::Panicked if parts.iter().any(|part| part.when.holds) => {
-                Outcome::Excepted
-            }
+            Judged::Unmet if parts.iter().any(|part| part.when.holds) => Outcome::Excepted,
+            // A panic costs the rule the event; it is told where the rule runs.
             Judged::Unmet | Judged::Panicked => Outcome::Unmet,
         };
         let exceptions = rule.exceptions.iter().zip(&self.exceptions);
