@@ -401,7 +401,7 @@ fn live(rules: &[Arc<Rule>], mappings: &[SourceText], sets: &Sets, log: &str) ->
         let record =
             RawRecord { position, timestamp: None, key: None, headers: Vec::new(), payload };
         let event = mappings.event(&record, Timestamp::MAX).unwrap();
-        program.signals(&event, PARTITIONS, &mut matched);
+        program.signals(&event, hark::engine::Origin::Audit, PARTITIONS, &mut matched);
         for (partition, signals) in matched.records.drain(..) {
             let record = Record::Signals(signals);
             apply(&mut partitions[partition as usize], &record, &mut out);

@@ -77,6 +77,7 @@ fn record<'r>(topic: &'r str, payload: &'r [u8]) -> Record<'r> {
 
 fn matching(pack: &Pack) -> Match {
     Match::new(Settings {
+        alerts: None,
         worker: "bench.match.0".into(),
         mappings: Arc::clone(&pack.mappings),
         program: Arc::clone(&pack.program),

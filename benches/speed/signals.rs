@@ -45,7 +45,7 @@ fn signals(pack: &Pack) -> (Vec<Vec<u8>>, Vec<Record>) {
         let topic = pack::topic(product).into();
         for record in pack::records(product) {
             let event = pack.mappings.event(&pack::raw(&topic, &record), pack::now()).unwrap();
-            pack.program.signals(&event, 32, &mut matched);
+            pack.program.signals(&event, hark::engine::Origin::Audit, 32, &mut matched);
             for (_, signals) in matched.records.drain(..) {
                 sources.push(record.clone());
                 made.push(Record::Signals(signals));

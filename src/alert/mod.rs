@@ -8,6 +8,7 @@
 //!
 //! Whom to tell of an alert, and when, is decided elsewhere.
 
+mod as_event;
 mod correlation;
 mod entry;
 mod life;

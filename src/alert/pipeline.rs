@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::engine::matching::Fault;
-use crate::engine::{Key, Matched, Program, Record, Signals, Source, SourceTime, Tick};
+use crate::engine::{Key, Matched, Origin, Program, Record, Signals, Source, SourceTime, Tick};
 use crate::event::{Event, Layout};
 use crate::query::Sets;
 use crate::rule::Rule;
@@ -22,9 +22,12 @@ use super::rules::Rules;
 pub struct Pipeline {
     program: Arc<Program>,
     rules: Arc<Rules>,
+    /// For alerts that are events to other rules; `None`: there are no such rules.
+    layout: Option<Arc<Layout>>,
     partitions: Vec<Correlation>,
     matched: Matched,
     met: Vec<(Arc<str>, Key)>,
+    unkeyed: Vec<Arc<str>>,
     clock: Option<Timestamp>,
     /// How far the clock trails the events.
     delay: Duration,
@@ -40,25 +43,34 @@ impl Pipeline {
     ) -> Result<Self, Vec<Fault>> {
         let program = Program::compile(rules.iter().cloned(), layout, sets)?;
         let rules = Rules::compile(rules.iter().cloned(), sets)?;
-        Ok(Self::new(Arc::new(program), Arc::new(rules), partitions.max(1)))
+        let alerts = program.reads_alerts().then(|| Arc::new(layout.clone()));
+        Ok(Self::new(Arc::new(program), Arc::new(rules), alerts, partitions.max(1)))
     }
 
     /// The same rules, of which nothing has been seen yet.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        Self::new(self.program.clone(), self.rules.clone(), self.count()).delayed(self.delay)
+        let (program, rules) = (self.program.clone(), self.rules.clone());
+        Self::new(program, rules, self.layout.clone(), self.count()).delayed(self.delay)
     }
 
-    fn new(program: Arc<Program>, rules: Arc<Rules>, partitions: u32) -> Self {
+    fn new(
+        program: Arc<Program>,
+        rules: Arc<Rules>,
+        layout: Option<Arc<Layout>>,
+        partitions: u32,
+    ) -> Self {
         let limits = Limits { timers_per_step: 1, ..Limits::default() };
         let partitions = (0..partitions).map(|_| Correlation::new(limits)).collect();
         Self {
             program,
             rules,
+            layout,
             partitions,
             matched: Matched::default(),
             clock: None,
             met: Vec::new(),
+            unkeyed: Vec::new(),
             delay: Duration::ZERO,
         }
     }
@@ -75,14 +87,7 @@ impl Pipeline {
 
     /// Takes the next event. What it means to the rules is added to `out`, then the clock ticks.
     pub fn event(&mut self, event: &Event, out: &mut Findings) {
-        let mut matched = std::mem::take(&mut self.matched);
-        self.program.signals(event, self.count(), &mut matched);
-        self.note_met(&matched);
-        for (partition, signals) in matched.records.drain(..) {
-            self.signals(partition, signals, out);
-        }
-        self.matched = matched;
-        self.advance(event.time - self.delay, out);
+        self.event_in_laps(event, out, &mut |_| {});
     }
 
     /// The same, in small pieces; `lap` hears after each of them for which rule the work was, if
@@ -93,10 +98,29 @@ impl Pipeline {
         out: &mut Findings,
         lap: &mut dyn FnMut(Option<&Arc<str>>),
     ) {
+        self.met.clear();
+        self.unkeyed.clear();
+        let from = out.alerts.len();
+        self.matches(event, Origin::Audit, out, lap);
+        self.feed_back(from, out, lap);
+        self.advance_in_laps(event.time - self.delay, out, lap);
+    }
+
+    /// What an event means to the rules.
+    fn matches(
+        &mut self,
+        event: &Event,
+        origin: Origin,
+        out: &mut Findings,
+        lap: &mut dyn FnMut(Option<&Arc<str>>),
+    ) {
         let mut matched = std::mem::take(&mut self.matched);
         lap(None);
-        self.program.signals_told(event, self.count(), &mut matched, |rule| lap(Some(rule)));
-        self.note_met(&matched);
+        let judged = |rule: &Arc<str>| lap(Some(rule));
+        self.program.signals_told(event, origin, self.count(), &mut matched, judged);
+        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
+        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
+        self.unkeyed.append(&mut matched.unkeyed);
         for (partition, signals) in matched.records.drain(..) {
             let Signals { position, time, clamped, signals } = signals;
             for signal in signals {
@@ -108,13 +132,24 @@ impl Pipeline {
             }
         }
         self.matched = matched;
-        self.advance_in_laps(event.time - self.delay, out, lap);
     }
 
-    fn note_met(&mut self, matched: &Matched) {
-        self.met.clear();
-        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
-        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
+    /// Alerts that opened, those in `out` from `from` on, are events to the rules that ask for them;
+    /// and so are those that open by that. Rules that feed themselves were refused, so this ends.
+    fn feed_back(
+        &mut self,
+        from: usize,
+        out: &mut Findings,
+        lap: &mut dyn FnMut(Option<&Arc<str>>),
+    ) {
+        let Some(layout) = self.layout.clone() else { return };
+        let mut at = from;
+        while let Some(alert) = out.alerts.get(at) {
+            if let Some((event, origin)) = alert.as_event(&layout) {
+                self.matches(&event, origin, out, lap);
+            }
+            at += 1;
+        }
     }
 
     /// The rules that the last event met and the keys that it gave them; on one partition in the
@@ -125,7 +160,7 @@ impl Pipeline {
 
     /// What the last event did not mean for want of a key: rules, in their order.
     pub fn unkeyed(&self) -> &[Arc<str>] {
-        &self.matched.unkeyed
+        &self.unkeyed
     }
 
     /// Time goes on, without an event, to `time` if that is later than all so far.
@@ -147,6 +182,7 @@ impl Pipeline {
             sources: vec![SourceTime { source: source.clone(), time, at_end: true }],
             subscription: vec![source],
         });
+        let from = out.alerts.len();
         for partition in &mut self.partitions {
             let mut progress = partition.apply(&tick, &self.rules, out);
             while progress == Progress::More {
@@ -156,6 +192,7 @@ impl Pipeline {
             }
             lap(None);
         }
+        self.feed_back(from, out, lap);
     }
 
     /// How far time has come; `None` before the first event.
@@ -294,5 +331,90 @@ threshold = { count = 2, within = '1m' }";
         out.clear();
         pipeline.finish(&mut out);
         assert_eq!((out.alerts.len(), out.alerts[0].revision), (1, 2));
+    }
+
+    /// Rules as (id, settings); events as (second, action, user). Gives `rule second user count` of
+    /// every alert that is over.
+    fn of_many(rules: &[(&str, &str)], events: &[(i64, &str, &str)]) -> Vec<String> {
+        let sets = Sets::default();
+        let read = |(id, settings): &(&str, &str)| {
+            let text = format!("title = '{id}'\nseverity = 'low'\n{settings}");
+            let source = SourceText::new(id, text);
+            let (rule, found) = rule::parse(&source, id, &rule::Context::new(&sets));
+            Arc::new(rule.unwrap_or_else(|| panic!("{found:?}")))
+        };
+        let rules: Vec<_> = rules.iter().map(read).collect();
+        let mut layout = Layout::new();
+        let mut pipeline = Pipeline::compile(&rules, &mut layout, &sets, 3).unwrap();
+        let mut out = Findings::default();
+        for (offset, (second, action, user)) in (0..).zip(events) {
+            let time = Timestamp::from_millis(second * 1000);
+            let position = Position::new("audit", 0, offset);
+            let mut event = Event::empty(&layout, position, time, "m".into());
+            for (name, value) in [("event.action", *action), ("user.name", *user)] {
+                if let Some(slot) = layout.find(&FieldName::parse(name).unwrap()) {
+                    event.push(slot, Scalar::from(value));
+                }
+            }
+            pipeline.event(&event, &mut out);
+        }
+        pipeline.finish(&mut out);
+        let over = out.alerts.iter().filter(|alert| alert.resolved_at.is_some());
+        let mut shown: Vec<String> = over
+            .map(|a| {
+                let user = a.key.get("user.name").map(ToString::to_string).unwrap_or_default();
+                let opened = a.opened_at.as_millis() / 1000;
+                format!("{} {opened} {user} {}", a.rule.id, a.count)
+            })
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    const FAILURES: &str = "when = 'event.action: fail'\ngroup_by = ['user.name']\nthreshold = { count = 2, within = '1m' }";
+
+    #[test]
+    fn an_alert_that_opens_is_an_event_to_rules_that_ask_for_it() {
+        let wave = "when = 'rule.id: failures'\nthreshold = { count = 2, within = '10m' }";
+        let again = "when = 'rule.id: wave and alert.count >= 2'\ngroup_by = ['rule.id']";
+        let never = "when = 'event.kind: alert and alert.severity: high and not rule.id: never'";
+        let rules = [
+            ("failures", FAILURES),
+            ("wave", wave),
+            ("again", again),
+            ("never", never),
+            ("all", "when = 'user.name: *'\ngroup_by = ['user.name']"),
+        ];
+        let events = [
+            (0, "fail", "eve"),
+            (1, "fail", "eve"),
+            (2, "fail", "eve"),
+            (70, "fail", "bob"),
+            (80, "fail", "bob"),
+        ];
+        assert_eq!(
+            of_many(&rules, &events),
+            [
+                "again 80  1",
+                "all 0 \"eve\" 3",
+                "all 70 \"bob\" 2",
+                "failures 1 \"eve\" 3",
+                "failures 80 \"bob\" 2",
+                "wave 80  2"
+            ]
+        );
+    }
+
+    #[test]
+    fn alerts_of_staging_are_events_to_staging_only() {
+        let staged = format!("status = 'staging'\n{FAILURES}");
+        let reader = "when = 'rule.id: failures'\ngroup_by = ['user.name']";
+        let staged_reader = format!("status = 'staging'\n{reader}");
+        let events = [(0, "fail", "eve"), (1, "fail", "eve")];
+        let told = of_many(&[("failures", &staged), ("r", reader), ("s", &staged_reader)], &events);
+        assert_eq!(told, ["failures 1 \"eve\" 2", "s 1 \"eve\" 1"]);
+        let blocks = format!("status = 'building_block'\n{FAILURES}");
+        let told = of_many(&[("failures", &blocks), ("r", reader)], &events);
+        assert_eq!(told, ["failures 1 \"eve\" 2", "r 1 \"eve\" 1"]);
     }
 }

@@ -112,7 +112,7 @@ impl Judge {
 }
 
 /// What `alert.*` reads.
-fn alert_field(alert: &Alert, name: &str) -> Vec<Scalar> {
+pub(super) fn alert_field(alert: &Alert, name: &str) -> Vec<Scalar> {
     let time = |time: Timestamp| Scalar::from(time.to_string().as_str());
     let value = match name {
         "alert.approximate" => Some(Scalar::Bool(alert.approximate)),
@@ -131,7 +131,7 @@ fn alert_field(alert: &Alert, name: &str) -> Vec<Scalar> {
 }
 
 /// A list is several values.
-fn elements(json: &serde_json::Value) -> Vec<Scalar> {
+pub(super) fn elements(json: &serde_json::Value) -> Vec<Scalar> {
     match json {
         serde_json::Value::Array(all) => all.iter().filter_map(Scalar::from_json).collect(),
         one => Scalar::from_json(one).into_iter().collect(),

@@ -15,8 +15,9 @@ use crate::event::{Event, Layout};
 use crate::query::{Explainer, Explanation, Sets};
 use crate::rule::Rule;
 
+use super::compiled::{Compiled, Judged};
 use super::group::Group;
-use super::matching::{Compiled, Judged};
+use super::matching::Origin;
 
 /// The most keys that are shown of one event.
 pub const KEYS_SHOWN: usize = 10;
@@ -134,7 +135,7 @@ impl RuleExplainer {
             .iter()
             .map(|(name, when, group)| part(name.as_ref(), when, group, event))
             .collect();
-        let outcome = match self.compiled.judge(event) {
+        let outcome = match self.compiled.judge(event, Origin::Audit) {
             Judged::Met(..) => Outcome::TakesPart,
             Judged::Unkeyed => Outcome::Unkeyed,
             Judged::Unmet if parts.iter().any(|part| part.when.holds) => Outcome::Excepted,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
 use crate::state::canonical;
 
+use super::compiled::KEYS_PER_EVENT;
 use super::key::Key;
-use super::matching::KEYS_PER_EVENT;
 
 /// The fields whose values make a key.
 #[derive(Debug, PartialEq, Eq)]

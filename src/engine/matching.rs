@@ -2,62 +2,15 @@
 //! travels on to the detector.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, atomic::AtomicU32, atomic::Ordering};
+use std::sync::Arc;
 
-use crate::base::{Diagnostic, Timestamp};
-use crate::detectors::Parts;
-use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
-use crate::query::{Matcher, Sets};
+use super::compiled::{Compiled, Judged, KEYS_PER_EVENT};
+use super::key::partition_of;
+use super::signal::{Signal, Signals};
+use crate::base::Diagnostic;
+use crate::event::{Event, Layout};
+use crate::query::Sets;
 use crate::rule::Rule;
-
-use super::group::Group;
-use super::key::{Key, partition_of};
-use super::signal::{Fields, Signal, Signals};
-
-/// Fields that every signal carries when the event has them: what samples show, whatever the rule.
-pub const SAMPLE_FIELDS: [&str; 28] = [
-    "event.action",
-    "event.category",
-    "event.dataset",
-    "event.id",
-    "event.outcome",
-    "event.provider",
-    "event.reason",
-    "event.type",
-    "message",
-    "organization.id",
-    "organization.name",
-    "session.id",
-    "source.ip",
-    "source.geo.city_name",
-    "source.geo.country_iso_code",
-    "source.as.organization.name",
-    "target.id",
-    "target.name",
-    "target.type",
-    "user.email",
-    "user.id",
-    "user.name",
-    "user.roles",
-    "user.target.email",
-    "user.target.id",
-    "user.target.name",
-    "user.target.roles",
-    "user_agent.original",
-];
-
-/// The longest text of a sample field that travels; what a detector or a severity case reads is whole.
-pub const SAMPLE_TEXT_BYTES: usize = 1_024;
-
-/// The most values of a sample field that travel.
-pub const SAMPLE_VALUES: usize = 16;
-
-/// The most keys that one event gives one rule: arrays in several `group_by` fields multiply.
-pub const KEYS_PER_EVENT: usize = 1_000;
-
-/// After this many panics a rule is switched off: it costs more than it can still find.
-pub const PANICS_MAX: u32 = 5;
 
 /// All enabled rules, compiled against one layout.
 #[derive(Debug)]
@@ -87,43 +40,16 @@ pub struct Fault {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A rule that runs.
-#[derive(Debug)]
-pub(super) struct Compiled {
-    rule: Arc<Rule>,
-    /// The conditions by which events take part.
-    parts: Vec<Condition>,
-    /// The different ways to name the key; mostly one.
-    groups: Vec<Group>,
-    exceptions: Vec<(Matcher, Option<Timestamp>)>,
-    carried: Vec<Carried>,
-    /// How often its judgement panicked.
-    panics: AtomicU32,
-}
-
-/// One part of a rule.
-#[derive(Debug)]
-struct Condition {
-    when: Matcher,
-    /// Which of the rule's groups names the key.
-    group: usize,
-}
-
-/// What an event means to one rule.
-pub(super) enum Judged {
-    Unmet,
-    Unkeyed,
-    Met(Vec<(Key, Parts)>, Fields),
-    Panicked,
-}
-
-/// A field that travels with the signal.
-#[derive(Debug)]
-struct Carried {
-    name: Arc<str>,
-    slot: FieldId,
-    /// Decisions depend on it: never shortened.
-    whole: bool,
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An audit topic.
+    Audit,
+    /// Another rule's alert, which only conditions on alerts see.
+    Alert {
+        /// Whether that rule is in staging: then only rules in staging see it.
+        staging: bool,
+    },
 }
 
 impl Program {
@@ -145,22 +71,23 @@ impl Program {
     }
 
     /// Fills `out` with all that the event means to the rules, for so many signals partitions.
-    pub fn signals(&self, event: &Event, partitions: u32, out: &mut Matched) {
-        self.signals_told(event, partitions, out, |_| {});
+    pub fn signals(&self, event: &Event, origin: Origin, partitions: u32, out: &mut Matched) {
+        self.signals_told(event, origin, partitions, out, |_| {});
     }
 
     /// The same, and `judged` hears of each rule when it has been judged: for whoever measures.
     pub fn signals_told(
         &self,
         event: &Event,
+        origin: Origin,
         partitions: u32,
         out: &mut Matched,
         mut judged: impl FnMut(&Arc<str>),
     ) {
         out.clear();
         let mut by_partition: BTreeMap<u32, Vec<Signal>> = BTreeMap::new();
-        for rule in self.candidates(event) {
-            let meaning = rule.judge(event);
+        for rule in self.candidates(event, origin) {
+            let meaning = rule.judge(event, origin);
             judged(&rule.rule.id);
             let (keys, fields) = match meaning {
                 Judged::Unmet => continue,
@@ -195,8 +122,13 @@ impl Program {
     }
 
     /// The rules that the event may meet; never fewer. All of them, until an index knows better.
-    fn candidates(&self, _event: &Event) -> impl Iterator<Item = &Compiled> {
-        self.rules.iter().filter(|rule| !rule.is_off())
+    fn candidates(&self, _event: &Event, origin: Origin) -> impl Iterator<Item = &Compiled> {
+        self.rules.iter().filter(move |rule| !rule.is_off() && rule.sees(origin))
+    }
+
+    /// Whether some rule builds on alerts of others.
+    pub fn reads_alerts(&self) -> bool {
+        self.rules.iter().any(Compiled::reads_alerts)
     }
 
     /// The rules that were switched off because they kept panicking.
@@ -224,148 +156,13 @@ impl Matched {
     }
 }
 
-impl Compiled {
-    pub(super) fn new(
-        rule: Arc<Rule>,
-        layout: &mut Layout,
-        sets: &Sets,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let mut groups = Vec::new();
-        let mut parts = Vec::new();
-        for part in rule.parts() {
-            let when = part.when.compile(layout, sets)?;
-            let group = Group::new(&part.group_by, layout);
-            let known = groups.iter().position(|have| *have == group);
-            let group = known.unwrap_or_else(|| {
-                groups.push(group);
-                groups.len() - 1
-            });
-            parts.push(Condition { when, group });
-        }
-        let mut exceptions = Vec::new();
-        for exception in &rule.exceptions {
-            exceptions.push((exception.when.compile(layout, sets)?, exception.until));
-        }
-        let carried = carried(&rule, layout);
-        let panics = AtomicU32::new(0);
-        Ok(Self { rule, parts, groups, exceptions, carried, panics })
-    }
-
-    fn is_off(&self) -> bool {
-        self.panics.load(Ordering::Relaxed) >= PANICS_MAX
-    }
-
-    /// What the event means to the rule. One rule's bug must not cost the others their signals.
-    pub(super) fn judge(&self, event: &Event) -> Judged {
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            let met = self.met(event);
-            if met.is_empty() || self.excepts(event) {
-                return Judged::Unmet;
-            }
-            #[cfg(test)]
-            assert!(&*self.rule.id != "test/panics", "a bug, planted by a test");
-            let keys = self.keys(event, met);
-            if keys.is_empty() { Judged::Unkeyed } else { Judged::Met(keys, self.fields(event)) }
-        }));
-        judged.unwrap_or_else(|_| {
-            self.panics.fetch_add(1, Ordering::Relaxed);
-            Judged::Panicked
-        })
-    }
-
-    /// The parts that the event meets, whosever it is.
-    fn met(&self, event: &Event) -> Parts {
-        let met = |(_, part): &(usize, &Condition)| part.when.matches(event);
-        let parts = self.parts.iter().enumerate().filter(met);
-        parts.fold(Parts::default(), |parts, (n, _)| parts.with(n))
-    }
-
-    fn excepts(&self, event: &Event) -> bool {
-        self.exceptions.iter().any(|(when, until)| {
-            until.is_none_or(|until| event.time <= until) && when.matches(event)
-        })
-    }
-
-    /// The keys for which the event met something, each with the parts; without repeats, and at most
-    /// one more than [`KEYS_PER_EVENT`] for each group.
-    fn keys(&self, event: &Event, met: Parts) -> Vec<(Key, Parts)> {
-        let of_group = |group: usize| {
-            let own =
-                self.parts.iter().enumerate().filter(|(n, p)| p.group == group && met.has(*n));
-            own.fold(Parts::default(), |parts, (n, _)| parts.with(n))
-        };
-        let mut all: Vec<(Key, Parts)> = Vec::new();
-        for (n, group) in self.groups.iter().enumerate() {
-            let parts = of_group(n);
-            if parts.is_empty() {
-                continue;
-            }
-            for key in group.keys(event) {
-                // Several groups are rare, and then keys are few.
-                let same =
-                    if n == 0 { None } else { all.iter_mut().find(|(have, _)| *have == key) };
-                match same {
-                    Some((_, known)) => *known = Parts(known.0 | parts.0),
-                    None => all.push((key, parts)),
-                }
-            }
-        }
-        all
-    }
-
-    fn fields(&self, event: &Event) -> Fields {
-        let mut fields = Fields::default();
-        for carried in &self.carried {
-            let values = event.values(carried.slot);
-            let values = if carried.whole {
-                values.into()
-            } else {
-                values.iter().take(SAMPLE_VALUES).map(shortened).collect()
-            };
-            fields.push(carried.name.clone(), values);
-        }
-        fields
-    }
-}
-
-/// The union of what the rule reads after matching and what samples show, in order of the names.
-fn carried(rule: &Rule, layout: &mut Layout) -> Vec<Carried> {
-    let mut wanted: BTreeMap<FieldName, bool> = BTreeMap::new();
-    for name in SAMPLE_FIELDS {
-        wanted.insert(FieldName::from_keys([name]), false);
-    }
-    let read = rule.detector.iter().flat_map(|detector| detector.fields());
-    let keys = rule.parts().into_iter().flat_map(|part| part.group_by);
-    for field in read.chain(keys).chain(rule.shown_fields()) {
-        wanted.insert(field, true);
-    }
-    for field in rule.values_fields() {
-        wanted.entry(field).or_insert(false);
-    }
-    let slot = |(field, whole): (FieldName, bool)| Carried {
-        name: field.to_string().into(),
-        slot: layout.field(&field),
-        whole,
-    };
-    wanted.into_iter().map(slot).collect()
-}
-
-fn shortened(value: &Scalar) -> Scalar {
-    match value {
-        Scalar::Text(text) if text.len() > SAMPLE_TEXT_BYTES => {
-            let start = text.get(..text.floor_char_boundary(SAMPLE_TEXT_BYTES)).unwrap_or_default();
-            Scalar::Text(format!("{start}…").into())
-        }
-        value => value.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::compiled::{PANICS_MAX, SAMPLE_FIELDS, SAMPLE_TEXT_BYTES, SAMPLE_VALUES};
     use super::*;
-    use crate::base::Position;
     use crate::base::diagnostic::SourceText;
-    use crate::event::schema;
+    use crate::base::{Position, Timestamp};
+    use crate::event::{FieldName, Scalar, schema};
     use crate::rule;
 
     const HEAD: &str = "title = 't'\nseverity = 'low'\n";
@@ -402,7 +199,7 @@ mod tests {
         fn matched(&self, fields: &[(&str, &str)], partitions: u32) -> Matched {
             let mut matched = Matched::default();
             let event = self.event("2026-01-05T12:00:00Z", fields);
-            self.program.signals(&event, partitions, &mut matched);
+            self.program.signals(&event, Origin::Audit, partitions, &mut matched);
             matched
         }
     }
@@ -464,7 +261,7 @@ mod tests {
         let count = |time, user| {
             let event = bench.event(time, &[("event.action", "login"), ("user.name", user)]);
             let mut matched = Matched::default();
-            bench.program.signals(&event, 1, &mut matched);
+            bench.program.signals(&event, Origin::Audit, 1, &mut matched);
             matched.records.len()
         };
         assert_eq!(count("2026-01-05T12:00:00Z", "eve"), 0);

@@ -5,6 +5,7 @@
 //! makes of it. [`explain`] says to people why an event takes part in a rule. Windows and alerts are run by `alert`, which stands above.
 
 pub mod clock;
+mod compiled;
 pub mod explain;
 mod group;
 pub mod key;
@@ -13,8 +14,9 @@ pub mod signal;
 pub mod ticker;
 
 pub use clock::StreamClock;
+pub use compiled::{KEYS_PER_EVENT, PANICS_MAX, SAMPLE_FIELDS, SAMPLE_TEXT_BYTES, SAMPLE_VALUES};
 pub use explain::{RuleExplainer, RuleExplanation};
 pub use key::{Key, partition_of};
-pub use matching::{Matched, PANICS_MAX, Program};
+pub use matching::{Matched, Origin, Program};
 pub use signal::{Fields, Record, Signal, Signals, Source, SourceTime, Tick};
 pub use ticker::Ticker;

@@ -21,6 +21,7 @@ pub mod ast;
 mod check;
 mod common;
 mod compile;
+mod could;
 mod cursor;
 pub mod explain;
 pub mod fold;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter::DeadLetter;
+use crate::alert::Alert;
 use crate::base::metrics::Metrics;
 use crate::base::{Clock, Gate, Timestamp};
-use crate::engine::{self, Matched, Program, Source, Tick, Ticker};
+use crate::engine::{self, Matched, Origin, Program, Source, Tick, Ticker};
+use crate::event::Layout;
 use crate::kafka::{
     Committed, Error, Log, OutRecord, Output, Record, Sources, Start, Task, TopicPartition,
 };
@@ -25,6 +27,8 @@ pub struct Settings {
     pub mappings: Arc<Mappings>,
     /// Turns events into signals.
     pub program: Arc<Program>,
+    /// The topic of alerts and the layout of the rules, if some rules build on alerts of others.
+    pub alerts: Option<(String, Arc<Layout>)>,
     /// The topic of signals.
     pub signals: String,
     /// How many partitions it has.
@@ -116,6 +120,45 @@ impl Match {
             .send(&self.settings.dead_letters, out)
     }
 
+    /// Another rule's alert is an event when it opens.
+    fn alert(
+        &mut self,
+        raw: &RawRecord<'_>,
+        layout: &Layout,
+        now: Timestamp,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        let alert = match serde_json::from_slice::<Alert>(raw.payload) {
+            Ok(alert) => alert,
+            Err(error) => {
+                return self.dead_letter("bad_alert", &error.to_string(), raw, now, out);
+            }
+        };
+        let Some((event, origin)) = alert.as_event(layout) else { return Ok(()) };
+        {
+            let _steady = self.settings.gate.hold();
+            let (program, partitions) = (&self.settings.program, self.settings.partitions);
+            program.signals(&event, origin, partitions, &mut self.matched);
+        }
+        self.send(event.time, raw, now, out)
+    }
+
+    /// Notes how far an event's source has come, and sends what the event means to the rules.
+    fn send(
+        &mut self,
+        time: Timestamp,
+        raw: &RawRecord<'_>,
+        now: Timestamp,
+        out: &mut dyn Output,
+    ) -> Result<(), Error> {
+        let source = Source::new(raw.position.topic.clone(), raw.position.partition);
+        self.ticker.observe(&source, time);
+        let mut payload = std::mem::take(&mut self.payload);
+        let sent = self.send_signals(raw, now, &mut payload, out);
+        self.payload = payload;
+        sent
+    }
+
     /// Counts and sends what the event became; `self.matched` holds it.
     fn send_signals(
         &self,
@@ -186,11 +229,18 @@ impl Task for Match {
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let now = self.settings.clock.now();
         let raw = super::raw(record, &self.topic(record.topic));
+        if let Some((topic, layout)) = &self.settings.alerts
+            && *record.topic == **topic
+        {
+            let layout = layout.clone();
+            return self.alert(&raw, &layout, now, out);
+        }
         let judged = {
             // Given back before anything is sent, for sending may wait.
             let _steady = self.settings.gate.hold();
+            let (program, partitions) = (&self.settings.program, self.settings.partitions);
             self.settings.mappings.event(&raw, now).inspect(|event| {
-                self.settings.program.signals(event, self.settings.partitions, &mut self.matched);
+                program.signals(event, Origin::Audit, partitions, &mut self.matched);
             })
         };
         self.zones.count(&self.settings.metrics);
@@ -205,12 +255,7 @@ impl Task for Match {
         if event.clamped {
             metrics.clamped.with_label_values(&[event.mapping.as_ref()]).inc();
         }
-        let source = Source::new(raw.position.topic.clone(), raw.position.partition);
-        self.ticker.observe(&source, event.time);
-        let mut payload = std::mem::take(&mut self.payload);
-        let sent = self.send_signals(&raw, now, &mut payload, out);
-        self.payload = payload;
-        sent
+        self.send(event.time, &raw, now, out)
     }
 
     fn pulse(&mut self, sources: &Sources, out: &mut dyn Output) -> Result<(), Error> {

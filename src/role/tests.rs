@@ -121,6 +121,7 @@ impl World {
             Mappings::load(&[source], &Tables::new(), &layout, &sets, Options::default());
         assert!(found.is_empty(), "{found:?}");
         let mut matching = Match::new(r#match::Settings {
+            alerts: None,
             worker: "w".into(),
             mappings: Arc::new(mappings),
             program: Arc::new(program),

@@ -31,8 +31,5 @@ pub(super) fn read(
     if let Err(mistakes) = query.compile(&mut Layout::new(), context.sets) {
         found.extend(mistakes.into_iter().map(place));
     }
-    if found.errors() == errors && scope == Scope::Event && query.needs_alerts() {
-        found.push(fields::rules_on_alerts("event.kind: alert", text.span.clone()));
-    }
     (found.errors() == errors).then_some(query)
 }

@@ -10,7 +10,7 @@ use crate::event::{FieldName, schema};
 use crate::mapping::Mappings;
 use crate::query::FieldAdvice;
 
-use super::{ALERT_FIELDS, Context};
+use super::{ALERT_FIELDS, Context, EVENT_OF_ALERT};
 
 /// What a name may stand for at the place where it was found, and what it is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,11 @@ pub(super) fn advise(
         return (!super::is_alert_field(field)).then(|| unknown(&name, ALERT_FIELDS));
     }
     if of_alert || name.starts_with("rule.") {
-        let Diagnostic { code, gravity, message, help, .. } = rules_on_alerts(&name, 0..0);
-        return Some(FieldAdvice { code, gravity, message, help });
+        let known = EVENT_OF_ALERT.iter().chain(&ALERT_FIELDS).copied();
+        let fits = known
+            .clone()
+            .any(|have| if field.is_pattern() { field.matches(have) } else { have == name });
+        return (!fits).then(|| unknown(&name, known));
     }
     if !schema::is_valid(field) {
         return Some(unknown(&name, schema::fields().map(|field| field.name)));
@@ -87,12 +90,6 @@ pub fn advise_search(field: &FieldName, mappings: Option<&Mappings>) -> Option<F
         return Some(unknown(&field.dotted(), schema::fields().map(|field| field.name)));
     }
     unfilled(field, Scope::Event, mappings)
-}
-
-/// The refusal of what reads alerts as events.
-pub(super) fn rules_on_alerts(what: &str, span: Range<usize>) -> Diagnostic {
-    let message = format!("rules on alerts (`{what}`) are not available in this version");
-    Diagnostic::error("not-available", span, message).help("a rule can watch audit events only")
 }
 
 fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAdvice {

@@ -7,7 +7,7 @@ use crate::base::diagnostic::{Gravity, SourceText};
 use crate::base::{Diagnostic, Diagnostics};
 
 use super::overrides::{Overrides, is_override_file};
-use super::{Context, Rule, parse};
+use super::{Context, Rule, loops, parse};
 
 /// A rule file as the shell found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,7 @@ impl RuleSet {
                 );
             }
         }
+        refuse_loops(&mut parsed, context);
         for (title, places) in shared(&parsed, |rule| rule.title.clone()) {
             for (n, others) in with_others(&places, files).into_iter().skip(1) {
                 let Some((_, found)) = parsed.get_mut(n) else { continue };
@@ -124,6 +125,21 @@ impl RuleSet {
     pub fn get(&self, id: &str) -> Option<&Arc<Rule>> {
         let at = self.rules.binary_search_by(|rule| rule.id.as_ref().cmp(id)).ok()?;
         self.rules.get(at)
+    }
+}
+
+/// Rules that would end up reading their own alerts are refused, with the way from one to the next.
+fn refuse_loops(parsed: &mut [(Option<Rule>, Diagnostics)], context: &Context<'_>) {
+    let running: Vec<&Rule> =
+        parsed.iter().filter_map(|(rule, _)| rule.as_ref().filter(|rule| rule.enabled)).collect();
+    let loops = loops::loops(&running, context.sets);
+    for (rule, found) in parsed {
+        let Some(path) = rule.as_ref().and_then(|rule| loops.get(&rule.id)) else { continue };
+        *rule = None;
+        let message = format!("the rule would read its own alerts: {}", path.join(" → "));
+        found.push(Diagnostic::of_file("rule-loop", message).help(
+            "each reads the alerts of the one before it; leave one out, with `and not rule.id: …` in its query",
+        ));
     }
 }
 
@@ -215,5 +231,62 @@ mod tests {
         let (set, _) = load(&[file("a.toml", "enabled = false"), file("b.toml", "")]);
         assert_eq!(set.rules().len(), 2);
         assert_eq!(set.enabled().count(), 1);
+    }
+
+    fn on_alerts(id: &str, when: &str, more: &str) -> RuleFile {
+        let text = format!("{more}\ntitle = '{id}'\nseverity = 'low'\nwhen = '{when}'\n");
+        let relative = format!("{id}.toml");
+        RuleFile { source: SourceText::new(&relative, text), relative }
+    }
+
+    fn refused(files: &[RuleFile]) -> Vec<String> {
+        let (_, mistakes) = load(files);
+        let told = mistakes.iter().flat_map(|(_, found)| found.iter());
+        told.map(|mistake| mistake.message.clone()).collect()
+    }
+
+    #[test]
+    fn rules_build_on_the_alerts_of_others_but_never_on_their_own() {
+        let base = on_alerts("base", "event.action: x", "tags = [\"t\"]");
+        let reader = on_alerts("reader", "rule.id: base", "");
+        assert_eq!(refused(&[base.clone(), reader.clone()]), Vec::<String>::new());
+        let by_tag = on_alerts("by-tag", "event.kind: alert and rule.tags: t", "");
+        assert_eq!(refused(&[base.clone(), by_tag]), Vec::<String>::new());
+        let every = on_alerts("every", "event.kind: alert and not rule.id: every", "");
+        assert_eq!(refused(&[base.clone(), reader.clone(), every]), Vec::<String>::new());
+        let itself = on_alerts("itself", "event.kind: alert and alert.severity: high", "");
+        assert_eq!(
+            refused(&[base, reader, itself]),
+            ["the rule would read its own alerts: itself → itself"]
+        );
+    }
+
+    #[test]
+    fn a_loop_is_told_by_its_path_to_each_rule_in_it() {
+        let files = [
+            on_alerts("a", "rule.id: c", ""),
+            on_alerts("b", "rule.id: a", ""),
+            on_alerts("c", "rule.id: b", ""),
+            on_alerts("outside", "rule.id: c", ""),
+        ];
+        let told = [
+            "the rule would read its own alerts: a → b → c → a",
+            "the rule would read its own alerts: b → c → a → b",
+            "the rule would read its own alerts: c → a → b → c",
+        ];
+        assert_eq!(refused(&files), told);
+        let mut files = files;
+        files[1] = on_alerts("b", "rule.id: a", "enabled = false");
+        assert_eq!(refused(&files), Vec::<String>::new(), "what does not run feeds nobody");
+        files[1] = on_alerts("b", "rule.id: a", "status = 'staging'");
+        assert_eq!(refused(&files), Vec::<String>::new(), "staging feeds staging only");
+    }
+
+    #[test]
+    fn a_rule_on_alerts_uses_what_decides_on_arrival() {
+        let change = "rule.id: base' \n[change]\nfield = 'user.name";
+        let files = [on_alerts("a", change, "")];
+        let told = refused(&files);
+        assert_eq!(told, ["a rule on alerts cannot use `[change]`, which decides on the clock"]);
     }
 }

@@ -23,6 +23,7 @@ mod fields;
 mod fingerprint;
 mod lint;
 mod load;
+mod loops;
 mod overrides;
 mod syntax;
 pub mod template;
@@ -50,6 +51,10 @@ pub const ALERT_FIELDS: [&str; 10] = [
     "alert.severity",
     "alert.value",
 ];
+
+/// What an alert, read as an event by other rules, has beside [`ALERT_FIELDS`], `event.kind` and the
+/// fields of its key and of the event that opened it (RULES §4, *Rules on rules*).
+pub const EVENT_OF_ALERT: [&str; 2] = ["rule.id", "rule.tags"];
 
 /// Whether the alert itself has this field, and not the event.
 pub fn is_alert_field(field: &FieldName) -> bool {
@@ -143,6 +148,13 @@ pub struct RulePart {
     pub group_by: Vec<FieldName>,
 }
 
+impl RulePart {
+    /// Whether alerts are among the events that it sees.
+    pub fn reads_alerts(&self) -> bool {
+        self.when.needs_alerts()
+    }
+}
+
 impl Rule {
     /// The conditions by which events take part, in the order that a signal counts them: the rule's
     /// `when` alone, or with what each step or part of its detector asks.
@@ -161,6 +173,11 @@ impl Rule {
             })
         };
         parts.into_iter().filter_map(part).collect()
+    }
+
+    /// Whether it builds on alerts of other rules.
+    pub fn reads_alerts(&self) -> bool {
+        self.parts().iter().any(RulePart::reads_alerts)
     }
 
     /// When the rule says that it has found something.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::diagnostic::{SourceText, allow};
 use crate::base::document::{Document, Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
-use crate::detectors::{DETECTORS, Detector, Reading};
+use crate::detectors::{DETECTORS, Decides, Detector, Reading};
 use crate::event::FieldName;
 use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
@@ -138,6 +138,7 @@ fn walk(
     let lateness = root.duration_or_zero("lateness", found).map_or(LATENESS, |l| l.value);
     let around = Around { context, group_by: &group_by, has_when: root.has("when") };
     let detector = detector(&mut root, &around, found);
+    let detector_span = detector.as_ref().and_then(|d| root.key_span(d.spec().table));
     let exceptions = root.tables("exception", found);
     let exceptions = exceptions.into_iter().filter_map(|t| exception(t, context, found)).collect();
     let alert = root.table("alert", found);
@@ -180,6 +181,18 @@ fn walk(
         alert,
         tests,
     };
+    if rule.reads_alerts() && rule.decides() == Decides::OnTheClock {
+        let table = rule.detector.as_ref().map_or("", |detector| detector.spec().table);
+        let message =
+            format!("a rule on alerts cannot use `[{table}]`, which decides on the clock");
+        let mistake = match detector_span {
+            Some(span) => Diagnostic::error("clock-on-alerts", span, message),
+            None => Diagnostic::of_file("clock-on-alerts", message),
+        };
+        found.push(mistake.help(
+            "an alert comes after the clock has passed it; use what decides on arrival, such as `[threshold]`",
+        ));
+    }
     rule.fingerprint = fingerprint::fingerprint(&rule);
     rule.hash = fingerprint::hash(&rule);
     Some(rule)

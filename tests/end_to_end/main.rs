@@ -25,6 +25,7 @@ mod products;
 mod recount;
 mod replay;
 mod restarts;
+mod rules_on_rules;
 mod sinks;
 mod stage;
 mod traffic;

@@ -17,6 +17,20 @@ pub(super) const LINTS: &[Lint] = &[
         "id = \"failed-logins\" in two files",
         "an id of its own for each",
     ),
+    error(
+        "rule-loop",
+        Home::Elsewhere,
+        "A rule on alerts would end up reading its own: nothing ends such a loop.",
+        "when = 'event.kind: alert'",
+        "when = 'event.kind: alert and not rule.id: this-rule'",
+    ),
+    error(
+        "clock-on-alerts",
+        Home::Rule,
+        "A rule on alerts may use only what decides on arrival, for an alert comes after the clock.",
+        "when = 'rule.id: failed-logins'\nchange = { field = \"user.name\" }",
+        "when = 'rule.id: failed-logins'\nthreshold = { count = 2, within = \"1h\" }",
+    ),
     warning(
         "same-title",
         Home::Elsewhere,

@@ -2,33 +2,28 @@
 //!
 //! What each role does is `role`'s, how a worker works `kafka`'s; here they are put together.
 
-use std::collections::BTreeMap;
+mod starting;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::watch;
 
+use self::starting::Starting;
 use crate::admin::{Admin, Part, Status};
-use crate::alert::Rules;
 use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
 use crate::base::{Clock, Diagnostics, Timestamp};
 use crate::config::{Config, read_file, read_tree};
-use crate::delivery::{Destination, Family};
 use crate::engine::Program;
 use crate::event::Layout;
-use crate::kafka::{Cluster, Health, State, Task, Topics, Worker, WorkerSettings, spawn};
+use crate::kafka::{Cluster, Health, State, Topics, Worker};
 use crate::mapping::Mappings;
-use crate::role::correlate::{self, Correlate};
-use crate::role::deliver::{self, Deliverer, Identify, Lane, NotifierLane, SinkLane};
-use crate::role::r#match::{self, Match};
-use crate::role::notify::{Notify, Recipient};
-use crate::role::versions::Control;
+use crate::role::deliver::{Deliverer, Identify};
 use crate::rule::{Advice, CheckInput, CheckReport, RuleFile, RuleSet};
 
 /// How long everything together may take to drain and stop.
@@ -157,6 +152,8 @@ fn below(path: &Path, root: &Path) -> Option<PathBuf> {
 struct Prepared {
     rules: RuleSet,
     program: Arc<Program>,
+    /// What the rules read of alerts, if some build on alerts of others.
+    alerts: Option<Arc<Layout>>,
     mappings: Arc<Mappings>,
     /// For forwarding: reads nothing but an event's id and time.
     identify: (Arc<Mappings>, crate::event::FieldId),
@@ -189,6 +186,7 @@ fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, Failure> {
     let (id_layout, event_id) = Identify::layout();
     Ok(Prepared {
         rules: report.rules,
+        alerts: program.reads_alerts().then(|| Arc::new(layout.clone())),
         program: Arc::new(program),
         mappings: load(&layout)?,
         identify: (load(&id_layout)?, event_id),
@@ -314,7 +312,12 @@ impl Daemon {
                     let publishing = move || control.publish(rules.enabled());
                     let published = tokio::task::spawn_blocking(publishing).await;
                     published.context("publishing")?.context("cannot publish the rules")?;
-                    start.worker(role, &mut parts, start.reader(), start.matching(&prepared))?;
+                    start.worker(
+                        role,
+                        &mut parts,
+                        start.reader(&prepared),
+                        start.matching(&prepared),
+                    )?;
                 }
                 Role::Correlate => {
                     let reads = start.on(role, &topics.signals);
@@ -416,175 +419,4 @@ async fn open(config: &Config, topics: &Topics) -> anyhow::Result<Arc<Cluster>> 
         anyhow::Ok(cluster)
     });
     opened.await.context("opening the cluster")?
-}
-
-/// What starting a part needs.
-struct Starting<'a> {
-    config: &'a Config,
-    topics: &'a Topics,
-    cluster: &'a Arc<Cluster>,
-    metrics: &'a Metrics,
-    clock: &'a Arc<dyn Clock>,
-}
-
-impl Starting<'_> {
-    fn group(&self, name: &str) -> String {
-        format!("{}{name}", self.config.kafka.prefix)
-    }
-
-    /// MATCH's worker: the audit topics, each with its own first start.
-    fn reader(&self) -> WorkerSettings {
-        let topics = self.config.sources.iter().map(|source| source.topic.clone()).collect();
-        let group = self.group(Role::Match.name());
-        let starts = self.config.sources.iter().map(|s| (s.topic.clone(), s.start)).collect();
-        WorkerSettings { starts, ..WorkerSettings::new(&group, &group, topics) }
-    }
-
-    /// A worker on one of Hark's own topics.
-    fn on(&self, role: Role, topic: &str) -> WorkerSettings {
-        let group = self.group(role.name());
-        WorkerSettings::new(&group, &group, vec![topic.to_owned()])
-    }
-
-    fn worker(
-        &self,
-        role: Role,
-        parts: &mut Parts,
-        settings: WorkerSettings,
-        task: Box<dyn Task>,
-    ) -> anyhow::Result<()> {
-        let worker = spawn(self.cluster, settings, task, self.metrics.clone(), Health::new())?;
-        parts.workers.push((role, worker));
-        Ok(())
-    }
-
-    fn matching(&self, prepared: &Prepared) -> Box<dyn Task> {
-        Box::new(Match::new(r#match::Settings {
-            worker: format!("{}.match.0", self.config.instance).into(),
-            mappings: Arc::clone(&prepared.mappings),
-            program: Arc::clone(&prepared.program),
-            signals: self.topics.signals.clone(),
-            partitions: self.config.kafka.partitions.into(),
-            dead_letters: self.topics.dead_letters.clone(),
-            delays: self.config.sources.iter().map(|s| (s.topic.clone(), s.delay)).collect(),
-            clock: Arc::clone(self.clock),
-            metrics: self.metrics.clone(),
-            gate: self.config.watch.gate(),
-            sets: self.config.sets.clone(),
-        }))
-    }
-
-    /// Where rule versions are written and found.
-    fn control(&self) -> Control {
-        let (cluster, sets) = (Arc::clone(self.cluster), self.config.sets.clone());
-        Control::new(cluster, self.topics.control.clone(), sets)
-    }
-
-    fn correlating(&self, prepared: &Prepared) -> anyhow::Result<Box<dyn Task>> {
-        let rules = Rules::compile(prepared.rules.enabled().cloned(), &self.config.sets)
-            .map_err(|faults| anyhow!("rules that were checked do not compile: {faults:?}"))?;
-        Ok(Box::new(Correlate::new(correlate::Settings {
-            rules,
-            versions: Box::new(self.control()),
-            alerts: self.topics.alerts.clone(),
-            dead_letters: self.topics.dead_letters.clone(),
-            clock: Arc::clone(self.clock),
-            metrics: self.metrics.clone(),
-            gate: self.config.watch.gate(),
-        })))
-    }
-
-    fn notifying(&self) -> Box<dyn Task> {
-        let recipients = self.config.notifiers.iter().map(|notifier| Recipient {
-            name: notifier.name.clone(),
-            severities: notifier.severities.clone(),
-            resolved: notifier.resolved,
-        });
-        Box::new(Notify::new(
-            recipients.collect(),
-            self.topics.outbox.clone(),
-            self.topics.dead_letters.clone(),
-            Arc::clone(self.clock),
-            self.metrics.clone(),
-        ))
-    }
-
-    /// One thread for each sink and each notifier.
-    fn deliverers(&self, parts: &mut Parts, prepared: &Prepared) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Handle::current();
-        for sink in &self.config.sinks {
-            let destination = self.destination(Family::Sinks, &sink.name, sink.retry);
-            let (mappings, event_id) = &prepared.identify;
-            let identify = Identify::new(
-                Arc::clone(mappings),
-                *event_id,
-                self.topics.alerts.clone(),
-                Arc::clone(self.clock),
-            );
-            let lane = SinkLane::new(
-                runtime.clone(),
-                Arc::clone(&destination),
-                Arc::clone(&sink.sink),
-                sink.batch,
-                identify,
-            );
-            let mut topics = Vec::new();
-            if sink.events {
-                topics.extend(self.config.sources.iter().map(|source| source.topic.clone()));
-            }
-            if sink.alerts {
-                topics.push(self.topics.alerts.clone());
-            }
-            let group = self.group(&format!("deliver.sink.{}", sink.name));
-            parts.deliverers.push(self.deliverer(group, topics, destination, Box::new(lane))?);
-        }
-        for notifier in &self.config.notifiers {
-            let destination = self.destination(Family::Notifiers, &notifier.name, notifier.retry);
-            let lane = NotifierLane::new(
-                runtime.clone(),
-                Arc::clone(&destination),
-                Arc::clone(&notifier.notifier),
-                notifier.name.clone(),
-            );
-            let group = self.group(&format!("deliver.notifier.{}", notifier.name));
-            let topics = vec![self.topics.outbox.clone()];
-            parts.deliverers.push(self.deliverer(group, topics, destination, Box::new(lane))?);
-        }
-        Ok(())
-    }
-
-    fn destination(
-        &self,
-        family: Family,
-        name: &str,
-        retry: crate::delivery::Retry,
-    ) -> Arc<Destination> {
-        // Instances that start together must not come back together.
-        let seed = xxhash_rust::xxh3::xxh3_64(self.config.instance.as_bytes())
-            ^ u64::from(std::process::id())
-            ^ self.clock.now().as_millis().unsigned_abs();
-        let (metrics, clock) = (self.metrics.clone(), Arc::clone(self.clock));
-        Arc::new(Destination::new(family, name, retry, metrics, clock, seed))
-    }
-
-    fn deliverer(
-        &self,
-        group: String,
-        topics: Vec<String>,
-        destination: Arc<Destination>,
-        lane: Box<dyn Lane>,
-    ) -> anyhow::Result<Deliverer> {
-        let starts: BTreeMap<_, _> =
-            self.config.sources.iter().map(|s| (s.topic.clone(), s.start)).collect();
-        let settings = deliver::Settings {
-            group,
-            topics,
-            starts,
-            dead_letters: self.topics.dead_letters.clone(),
-            destination,
-            metrics: self.metrics.clone(),
-            clock: Arc::clone(self.clock),
-        };
-        Ok(Deliverer::spawn(self.cluster, settings, lane, sync_channel(FINISHED_MAX))?)
-    }
 }

@@ -1,0 +1,100 @@
+//! Whether a query could be true of an event of which only some fields are known.
+
+use std::collections::BTreeMap;
+
+use super::ast::{Expr, Term, Test};
+use super::{Query, Sets, compile};
+use crate::base::{Position, Timestamp};
+use crate::event::{Event, FieldName, Layout, Scalar};
+
+impl Query {
+    /// Whether there may be an event that has these values in these fields, whatever it has in
+    /// others, and meets the query. Never wrongly `false`.
+    pub fn could_match(&self, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> bool {
+        could(&self.expr, true, known, sets)
+    }
+}
+
+/// Whether `expr` could be `wanted`.
+fn could(expr: &Expr, wanted: bool, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> bool {
+    let below = |expr: &Expr| could(expr, wanted, known, sets);
+    match expr {
+        // All must be true, or one of them false.
+        Expr::And(parts) if wanted => parts.iter().all(below),
+        Expr::Or(parts) if !wanted => parts.iter().all(below),
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().any(below),
+        Expr::Not(inner) => could(inner, !wanted, known, sets),
+        Expr::Term(term) if decidable(term, known) => {
+            holds(term, known, sets).is_none_or(|holds| holds == wanted)
+        }
+        Expr::Term(_) | Expr::FreeText(_) => true,
+    }
+}
+
+/// Whether the known fields alone say what the term is.
+fn decidable(term: &Term, known: &BTreeMap<FieldName, Vec<Scalar>>) -> bool {
+    let other = match &term.test {
+        Test::Same(other, _) => known.contains_key(other),
+        _ => true,
+    };
+    other && known.contains_key(&term.field)
+}
+
+/// What the term is; `None` when it does not compile.
+fn holds(term: &Term, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> Option<bool> {
+    let mut layout = Layout::new();
+    let matcher = compile::compile(&Expr::Term(term.clone()), &mut layout, sets).ok()?;
+    let nowhere = Position::new("", 0, 0);
+    let mut event = Event::empty(&layout, nowhere, Timestamp::MIN, "".into());
+    for (field, values) in known {
+        if let Some(slot) = layout.find(field) {
+            event.extend(slot, values.iter().cloned());
+        }
+        let present = layout.iter().find_map(|(id, wanted)| {
+            let asks = matches!(wanted, crate::event::Wanted::Present(have) if have == field);
+            (asks && !values.is_empty()).then_some(id)
+        });
+        if let Some(present) = present {
+            event.push(present, Scalar::Bool(true));
+        }
+    }
+    Some(matcher.matches(&event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn could(query: &str) -> bool {
+        let field = |name: &str| FieldName::parse(name).unwrap();
+        let known = BTreeMap::from([
+            (field("rule.id"), vec!["common/failed-logins".into()]),
+            (field("rule.tags"), vec!["a".into(), "b".into()]),
+            (field("user.email"), Vec::new()),
+        ]);
+        Query::parse(query).unwrap().could_match(&known, &Sets::default())
+    }
+
+    #[test]
+    fn what_is_known_decides_and_all_else_may_be_anything() {
+        for (query, expected) in [
+            ("rule.id: common/failed-logins", true),
+            ("rule.id: common/*", true),
+            ("rule.id: okta/*", false),
+            ("rule.id: *", true),
+            ("user.email: *", false),
+            ("not user.email: *", true),
+            ("not rule.id: common/*", false),
+            ("not rule.id: okta/* and user.name: bob", true),
+            ("rule.id: okta/* or user.name: bob", true),
+            ("rule.id: okta/* or not rule.tags: b", false),
+            ("not (rule.id: okta/* or rule.tags: c)", true),
+            ("not (rule.id: common/* or user.name: bob)", false),
+            ("not (rule.id: common/* and user.name: bob)", true),
+            ("rule.id: $user.name", true),
+            ("\"any text\" and rule.tags: (a and b)", true),
+        ] {
+            assert_eq!(could(query), expected, "{query}");
+        }
+    }
+}
