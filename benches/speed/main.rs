@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail loudly")]
 
 mod decode;
+mod lists;
 mod matching;
 mod pack;
 mod ratios;
@@ -22,6 +23,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     decode::benches(&mut criterion);
     matching::benches(&mut criterion);
+    lists::benches(&mut criterion);
     signals::benches(&mut criterion);
     windows::benches(&mut criterion);
     criterion.final_summary();

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::net::{self, AddressRange, BadNetwork, Network, Networks};
 use super::{fold, value};
@@ -18,11 +19,15 @@ pub const LIST_ENTRIES_MAX: usize = 1_000_000;
 /// its addresses. The list's contents are no part of a rule: they may change while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct List {
-    texts: HashTable<Box<str>>,
+    texts: HashTable<Entry>,
     /// Sorted: a JSON number equals the entries that read as the same number.
     numbers: Vec<Number>,
     networks: Networks,
 }
+
+/// A folded text. Short ones stand in the table itself: following a pointer to each would cost more
+/// than all the rest of a look-up among many.
+type Entry = SmallVec<[u8; 23]>;
 
 impl List {
     /// From its entries. An entry that looks like a network and is none is returned with the reason.
@@ -52,9 +57,10 @@ impl List {
     fn insert(&mut self, entry: &str) {
         let folded = fold::text(entry);
         let hash = hash(&folded);
-        if self.texts.find(hash, |own| own.as_ref() == folded).is_none() {
-            let entry: Box<str> = folded.as_ref().into();
-            self.texts.insert_unique(hash, entry, |entry| self::hash(entry));
+        if self.texts.find(hash, |own| own.as_slice() == folded.as_bytes()).is_none() {
+            let entry = Entry::from_slice(folded.as_bytes());
+            let rehash = |entry: &Entry| std::str::from_utf8(entry).map_or(0, self::hash);
+            self.texts.insert_unique(hash, entry, rehash);
         }
     }
 
@@ -81,8 +87,13 @@ impl List {
     }
 }
 
-fn is_folded(folded: &str, text: &str) -> bool {
-    folded == text || folded.chars().eq(text.chars().map(fold::char))
+fn is_folded(folded: &Entry, text: &str) -> bool {
+    if text.is_ascii() {
+        // It folds to ASCII letter by letter, and what is folded already stays.
+        return folded.eq_ignore_ascii_case(text.as_bytes());
+    }
+    let folded = std::str::from_utf8(folded).unwrap_or_default();
+    folded.chars().eq(text.chars().map(fold::char))
 }
 
 /// Equal for texts that are equal ignoring case. The entries are the operator's own and lookups add

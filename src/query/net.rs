@@ -124,37 +124,116 @@ pub fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Many networks, for lists: sorted, merged, found by halving.
+/// Many networks, for lists.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Networks {
-    v4: Vec<(u32, u32)>,
-    v6: Vec<(u128, u128)>,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
 }
 
 impl Networks {
     pub(super) fn new(ranges: impl IntoIterator<Item = AddressRange>) -> Self {
-        let mut all = Self::default();
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for range in ranges {
             match range {
-                AddressRange::V4(first, last) => all.v4.push((first, last)),
-                AddressRange::V6(first, last) => all.v6.push((first, last)),
+                AddressRange::V4(first, last) => v4.push((first, last.checked_add(1))),
+                AddressRange::V6(first, last) => v6.push((first, last.checked_add(1))),
             }
         }
-        all.v4 = merged(all.v4, |last| last.checked_add(1));
-        all.v6 = merged(all.v6, |last| last.checked_add(1));
-        all
+        Self { v4: Ranges::new(v4), v6: Ranges::new(v6) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+        self.v4.levels.is_empty() && self.v6.levels.is_empty()
     }
 
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
-            IpAddr::V4(v4) => holds(&self.v4, u32::from(v4)),
-            IpAddr::V6(v6) => holds(&self.v6, u128::from(v6)),
+            IpAddr::V4(v4) => self.v4.contain(v4.into()),
+            IpAddr::V6(v6) => self.v6.contain(v6.into()),
         }
     }
+}
+
+/// Bounds that are looked at together: those of IPv4 fill a line of the cache.
+const FAN: usize = 16;
+
+/// Ranges of addresses as their bounds, in order: where a range begins, where it has ended, where the
+/// next begins. An address lies in a range when the last bound that is not above it is a beginning.
+///
+/// Halving a hundred thousand networks would look at seventeen places all over the memory, one after
+/// the other. Here above the bounds stand every sixteenth of them, above these every sixteenth again,
+/// and so on: five places are looked at, of which the upper ones are in the cache.
+#[derive(Debug, Clone)]
+struct Ranges<T> {
+    /// All bounds last; the first level has no more than [`FAN`]. No level is empty.
+    levels: Vec<Vec<T>>,
+}
+
+impl<T> Default for Ranges<T> {
+    fn default() -> Self {
+        Self { levels: Vec::new() }
+    }
+}
+
+impl<T: Ord + Copy> Ranges<T> {
+    /// From beginnings and ends; `None` is behind the last address.
+    fn new(ranges: Vec<(T, Option<T>)>) -> Self {
+        let bounds = bounds(ranges);
+        if bounds.is_empty() {
+            return Self::default();
+        }
+        let mut levels = vec![bounds];
+        while let Some(top) = levels.last().filter(|top| top.len() > FAN) {
+            let above = top.iter().copied().step_by(FAN).collect();
+            levels.push(above);
+        }
+        levels.reverse();
+        Self { levels }
+    }
+
+    fn contain(&self, address: T) -> bool {
+        let mut at = 0;
+        for level in &self.levels {
+            let block = level.get(at * FAN..).unwrap_or_default();
+            let passed = match block.first_chunk::<FAN>() {
+                Some(block) => passed(block, address),
+                None => passed(block, address),
+            };
+            let Some(last) = passed.checked_sub(1) else { return false };
+            at = at * FAN + last as usize;
+        }
+        at % 2 == 0 && !self.levels.is_empty()
+    }
+}
+
+/// How many bounds are not above the address. Counted without a branch, for no processor guesses
+/// where an address stands.
+#[inline]
+fn passed<T: Ord + Copy>(bounds: &[T], address: T) -> u32 {
+    bounds.iter().map(|bound| u32::from(*bound <= address)).sum()
+}
+
+/// The bounds of the ranges in order; ranges that overlap or touch are one.
+fn bounds<T: Ord + Copy>(mut ranges: Vec<(T, Option<T>)>) -> Vec<T> {
+    ranges.sort_unstable();
+    let mut bounds = Vec::new();
+    let mut open: Option<(T, Option<T>)> = None;
+    for (first, end) in ranges {
+        match &mut open {
+            Some((_, until)) if until.is_none_or(|until| first <= until) => {
+                // Nothing is later than the end that is behind the last address.
+                *until = until.zip(end).map(|(until, end)| until.max(end));
+            }
+            _ => bounds.extend(open.replace((first, end)).into_iter().flat_map(both)),
+        }
+    }
+    bounds.extend(open.into_iter().flat_map(both));
+    bounds
+}
+
+fn both<T>((first, end): (T, Option<T>)) -> impl Iterator<Item = T> {
+    [Some(first), end].into_iter().flatten()
 }
 
 impl AddressRange {
@@ -166,28 +245,10 @@ impl AddressRange {
     }
 }
 
-fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
-    ranges.sort_unstable();
-    let mut out: Vec<(T, T)> = Vec::new();
-    for (first, last) in ranges {
-        match out.last_mut() {
-            Some(before) if next(before.1).is_none_or(|next| first <= next) => {
-                before.1 = before.1.max(last);
-            }
-            _ => out.push((first, last)),
-        }
-    }
-    out
-}
-
-fn holds<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
-    let after = ranges.partition_point(|(first, _)| *first <= address);
-    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn network(text: &str) -> Network {
         Network::parse(text).unwrap().unwrap()
@@ -238,10 +299,60 @@ mod tests {
     fn overlapping_and_neighbouring_networks_are_merged() {
         let all = ["10.0.0.0/9", "10.128.0.0/9", "10.3.0.0/16", "192.168.0.0/16"];
         let all = Networks::new(all.map(|net| network(net).range()));
-        assert_eq!(all.v4.len(), 2);
+        let bounds = |networks: &Networks| networks.v4.levels.last().map(Vec::len);
+        assert_eq!(bounds(&all), Some(4), "two ranges");
         assert!(all.contains("10.200.0.1".parse().unwrap()));
         assert!(!all.contains("11.0.0.0".parse().unwrap()));
         assert!(!all.contains("9.255.255.255".parse().unwrap()));
+    }
+
+    proptest! {
+        /// Few addresses and short prefixes, so that ranges touch, overlap and reach both ends; as
+        /// many as make several levels.
+        #[test]
+        fn many_networks_hold_what_one_of_them_holds(
+            blocks in proptest::collection::vec((0_u32..256, 4_u32..=8), 0..400),
+            six in proptest::bool::ANY,
+        ) {
+            let text = |block: u32, bits: u32| {
+                let first = (block >> (8 - bits)) << (8 - bits);
+                if six { format!("{first:02x}00::/{bits}") } else { format!("{first}.0.0.0/{bits}") }
+            };
+            // One in forty, so that there are gaps, too.
+            let kept = blocks.iter().step_by(if blocks.len() > 200 { 1 } else { 40 });
+            let all: Vec<Network> = kept.map(|(block, bits)| network(&text(*block, *bits))).collect();
+            let many = Networks::new(all.iter().map(Network::range));
+            for block in 0_u32..256 {
+                for end in ["0", "f"] {
+                    let address: IpAddr = if six {
+                        let rest = end.repeat(2);
+                        let tail = vec![end.repeat(4); 7].join(":");
+                        format!("{block:02x}{rest}:{tail}").parse().unwrap()
+                    } else {
+                        let rest = if end == "0" { "0.0.0" } else { "255.255.255" };
+                        format!("{block}.{rest}").parse().unwrap()
+                    };
+                    let naive = all.iter().any(|network| network.contains(address));
+                    prop_assert_eq!(many.contains(address), naive, "{}", address);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_networks_are_told_from_their_gaps() {
+        let text = |n: u32| format!("{}.{}.{}.0/24", 11 + n / 65_536, n / 256 % 256, n % 256);
+        let ranges = (0..100_000).map(|n| network(&text(n * 3)).range());
+        let networks = Networks::new(ranges);
+        let first = |n: u32| u32::from(Ipv4Addr::new(11, 0, 0, 0)) + n * 256;
+        for n in (0..300_000).step_by(7) {
+            for address in [first(n), first(n) + 255] {
+                let held = networks.contains(Ipv4Addr::from(address).into());
+                assert_eq!(held, n % 3 == 0, "{}", Ipv4Addr::from(address));
+            }
+        }
+        assert!(!networks.contains("10.255.255.255".parse().unwrap()));
+        assert!(!networks.contains("255.255.255.255".parse().unwrap()));
     }
 
     #[test]
