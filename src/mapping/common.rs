@@ -30,6 +30,8 @@ pub struct Common {
 struct FreeText {
     slot: FieldId,
     has_raw: FieldId,
+    /// What stands at `raw` itself, when that is no object.
+    raw: FieldId,
     in_raw: FieldId,
 }
 
@@ -45,6 +47,7 @@ impl Common {
         let free_text = all_of_raw.map(|all_of_raw| FreeText {
             slot: layout.want(Wanted::AnyText),
             has_raw: layout.want(Wanted::Present(FieldName::from_keys(["raw"]))),
+            raw: layout.field(&FieldName::from_keys(["raw"])),
             in_raw: layout.field(&all_of_raw),
         });
         // The decoder counts paths from the whole line, as it does of a product's record: there
@@ -85,6 +88,7 @@ impl Common {
         }
         if let Some(text) = &self.free_text
             && event.first(text.has_raw).is_some()
+            && event.first(text.raw).is_none()
         {
             let strings = event.values(text.in_raw).iter().filter(|v| v.as_text().is_some());
             let strings = strings.cloned().collect();
@@ -183,9 +187,60 @@ mod tests {
     }
 
     #[test]
+    fn the_time_at_its_bounds() {
+        let time = |text: &str| read("*: *", &format!(r#"{{"@timestamp": {text}}}"#)).map(|r| r.1);
+        for (text, read) in [
+            // A number in a text, a fraction (cut off), an exponent, before 1970, a date.
+            ("\"1767614400123\"", "2026-01-05T12:00:00.123Z"),
+            ("1767614400123.9", "2026-01-05T12:00:00.123Z"),
+            ("1.7676144e12", "2026-01-05T12:00:00Z"),
+            ("0", "1970-01-01T00:00:00Z"),
+            ("-1", "1969-12-31T23:59:59.999Z"),
+            ("\"2026-01-05\"", "2026-01-05T00:00:00Z"),
+            ("\"2026-01-05 12:00:00.9999Z\"", "2026-01-05T12:00:00.999Z"),
+            ("\"9999-12-30T22:00:00Z\"", "9999-12-30T22:00:00Z"),
+            // Of an array the first that is there.
+            ("[null, 1767614400123, 5]", "2026-01-05T12:00:00.123Z"),
+        ] {
+            assert_eq!(time(text).as_deref(), Ok(read), "{text}");
+        }
+        for text in ["null", "[]", "{}", "{\"a\": 1}", "[null]"] {
+            assert_eq!(time(text).unwrap_err(), "bad_time: no `@timestamp`", "{text}");
+        }
+        for text in
+            ["\"\"", "true", "1e300", "253402207200001", "\"2026-01-05T12:00:00\"", "\"12:00\""]
+        {
+            let told = time(text).unwrap_err();
+            assert!(told.ends_with("is neither RFC 3339 nor milliseconds since 1970"), "{told}");
+        }
+        let long = time(&format!("\"{}\"", "x".repeat(5_000))).unwrap_err();
+        assert!(long.len() < 200, "{long}");
+    }
+
+    #[test]
+    fn only_an_object_below_raw_is_an_original_record() {
+        // Dotted or nested, it is the same; and what else stands there has no paths.
+        assert!(meets("raw.a.b: 1", r#""raw.a.b": 1"#));
+        assert!(meets("raw.a.b: 1", r#""raw.a": {"b": 1}"#));
+        for raw in ["\"text\"", "null", "[]", "7"] {
+            let fields = format!(r#""user.name": "eve", "raw": {raw}"#);
+            assert!(meets("user.name: eve and not raw.a: *", &fields), "{raw}");
+            assert!(meets("\"ev\"", &fields), "{raw} is no record, so free text finds fields");
+        }
+        assert!(!meets("\"ev\"", r#""user.name": "eve", "raw": {}"#), "an empty record is one");
+    }
+
+    #[test]
     fn what_is_malformed_is_refused_as_in_a_product() {
         let code = |line: &str| read("user.name: *", line).unwrap_err();
         assert!(code("nonsense").starts_with("not_json: "));
         assert!(code(r#"{"user.name": 1, "user": {"name": 2}}"#).starts_with("duplicate_key: "));
+        for line in
+            ["", "[]", "\"text\"", "7", "null", "{\"@timestamp\": 1", "{} {}", "{\"a\": 1,}"]
+        {
+            assert!(code(line).starts_with("not_json: "), "{line}: {}", code(line));
+        }
+        let nested = format!("{}1{}", "{\"a\":".repeat(5_000), "}".repeat(5_000));
+        assert!(code(&nested).starts_with("too_deep: "), "{}", code(&nested));
     }
 }

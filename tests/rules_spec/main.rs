@@ -1,9 +1,11 @@
 //! `RULES.md` held against the product from outside, by a reader who did not write it: queries (§2),
-//! windows and keys (§3), detectors (§4), the life of alerts (§5), and what hostile texts cost. Each test quotes what
-//! it claims; the examples stand at the edges of the claim.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+//! windows and keys (§3), detectors (§4), the life of alerts (§5), its examples word for word, and
+//! what hostile texts cost. Each test quotes what it claims; the examples stand at the edges of the
+//! claim.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod aggregates;
 mod alerts;
 mod bounds;
+mod examples;
 mod queries;
