@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use hark::detectors::DETECTORS;
 use hark::query::{Aliases, Query};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// §9, and §1 at their head; each a complete rule.
@@ -167,14 +168,12 @@ fn the_override_of_the_page_changes_the_rules_that_it_names_and_no_others() {
     let tested = folder.well("test");
     assert!(tested.contains("4 tests of 2 rules passed"), "{tested}");
     assert!(tested.contains("1 rule is overridden"), "{tested}");
-    let events: String = (0..10)
-        .map(|second| {
-            format!(
-                "{{\"@timestamp\":\"2026-01-05T12:00:0{second}Z\",\"user.name\":\"eve\",\
-                 \"event\":{{\"category\":\"authentication\",\"outcome\":\"failure\"}}}}\n"
-            )
-        })
-        .collect();
+    let event = |second| {
+        json!({"@timestamp": format!("2026-01-05T12:00:0{second}Z"), "user.name": "eve",
+               "event": {"category": "authentication", "outcome": "failure"}})
+    };
+    let events: Vec<String> = (0..10).map(|second| event(second).to_string()).collect();
+    let events = events.join("\n");
     folder.write("events.jsonl", &events);
     let found = folder.well("replay --mapping none events.jsonl");
     let rows: Vec<&str> = found.lines().skip(1).take(2).collect();

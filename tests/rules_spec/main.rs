@@ -2,7 +2,7 @@
 //! windows and keys (§3), detectors (§4), the life of alerts (§5), its examples word for word, and
 //! what hostile texts cost. Each test quotes what it claims; the examples stand at the edges of the
 //! claim.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod aggregates;
 mod alerts;
