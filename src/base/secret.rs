@@ -115,7 +115,9 @@ pub fn read_item(
             Some(Secret::new(text.to_owned()))
         }
         Err(why) => {
-            found.push(Diagnostic::error("missing-secret", span, why));
+            let help =
+                "set the variable or mount the file where Hark runs, also where it is checked";
+            found.push(Diagnostic::error("missing-secret", span, why).help(help));
             None
         }
     }

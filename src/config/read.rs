@@ -140,7 +140,13 @@ fn read_kafka(
         settings.properties = read_properties(&properties, secrets, found);
     }
     if let Err(error) = settings.check() {
-        found.push(Diagnostic::error("bad-kafka", table.span(), error.to_string()));
+        let message = error.to_string();
+        // The message quotes the key that it is about.
+        let about =
+            table.keys().into_iter().find(|key| message.contains(&format!("`{}`", key.value)));
+        let value = about.and_then(|key| table.any(&key.value));
+        let span = value.map_or_else(|| table.span(), |value| value.span);
+        found.push(Diagnostic::error("bad-kafka", span, message));
     }
     table.finish(found);
     settings

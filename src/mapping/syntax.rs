@@ -275,7 +275,7 @@ const SOURCE_KEYS: [&str; 10] =
 /// `[fields]` of the file or of a case.
 fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(FieldName, Source)> {
     let mut fields = Vec::new();
-    each_field(table, "", found, &mut |name, item, found| {
+    each_field(table, "", &mut BTreeSet::new(), found, &mut |name, item, found| {
         if let Some(source) = source(item, lookups, found) {
             fields.push((name, source));
         }
@@ -286,7 +286,7 @@ fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(Fie
 /// `set` of a class.
 fn set(table: &Table<'_>, found: &mut Diagnostics) -> Vec<(FieldName, Vec<Scalar>)> {
     let mut fields = Vec::new();
-    each_field(table, "", found, &mut |name, item, found| {
+    each_field(table, "", &mut BTreeSet::new(), found, &mut |name, item, found| {
         fields.extend(scalars(item, found).map(|values| (name, values)));
     });
     fields
@@ -296,10 +296,10 @@ fn set(table: &Table<'_>, found: &mut Diagnostics) -> Vec<(FieldName, Vec<Scalar
 fn each_field<'d>(
     table: &Table<'d>,
     above: &str,
+    seen: &mut BTreeSet<FieldName>,
     found: &mut Diagnostics,
     take: &mut impl FnMut(FieldName, &Item<'d>, &mut Diagnostics),
 ) {
-    let mut seen = BTreeSet::new();
     for key in table.keys() {
         let Some(item) = table.any(&key.value) else { continue };
         let dotted = format!("{above}{}", key.value);
@@ -307,7 +307,7 @@ fn each_field<'d>(
         let is_source = spec.is_some_and(|spec| spec.kind != Kind::Object || spec.name != dotted);
         if item.is_table() && !is_source {
             if let Some(below) = item.table(found) {
-                each_field(&below, &format!("{dotted}."), found, take);
+                each_field(&below, &format!("{dotted}."), seen, found, take);
             }
             continue;
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::document::{Spanned, Table, Text};
-use crate::base::{Diagnostic, Diagnostics, Secrets, Severity};
+use crate::base::{Diagnostic, Diagnostics, Secrets, Severity, suggest};
 use crate::delivery::{self, NotificationKind, Notifier, Retry};
 
 mod email;
@@ -93,9 +93,17 @@ fn read_one(
 /// Reads `min_severity`, or `severities` to name them one by one; all of them if neither is there.
 fn read_severities(table: &mut Table<'_>, found: &mut Diagnostics) -> BTreeSet<Severity> {
     let level = |text: Text, found: &mut Diagnostics| {
-        text.value
-            .parse::<Severity>()
-            .map_err(|why| found.push(Diagnostic::error("bad-severity", text.span, why)))
+        let level = text.value.parse::<Severity>();
+        level
+            .map_err(|why| {
+                let mistake = Diagnostic::error("bad-severity", text.span, why);
+                found.push(
+                    match suggest::nearest(&text.value, Severity::ALL.map(Severity::name)) {
+                        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+                        None => mistake,
+                    },
+                );
+            })
             .ok()
     };
     let least = table.text("min_severity", found).and_then(|text| level(text, found));

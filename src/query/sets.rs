@@ -140,6 +140,7 @@ impl Sets {
         if let Some(schedules) = root.table("schedules", found) {
             for name in schedules.keys() {
                 let table = schedules.any(&name.value).and_then(|item| item.table(found));
+                let schedule = table.and_then(|table| schedule(table, found));
                 if sets.list(&name.value).is_some() {
                     let message = format!("`{}` is the name of a list already", name.value);
                     found.push(
@@ -147,7 +148,7 @@ impl Sets {
                             "lists and schedules share their names: `@name` means one of them",
                         ),
                     );
-                } else if let Some(schedule) = table.and_then(|table| schedule(table, found)) {
+                } else if let Some(schedule) = schedule {
                     sets.insert_schedule(&name.value, schedule);
                 }
             }

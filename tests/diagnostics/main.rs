@@ -6,3 +6,4 @@ mod advice;
 mod cases;
 mod codes;
 mod formats;
+mod many;

@@ -6,6 +6,7 @@
 //! loses it.
 
 mod config;
+mod detector;
 mod file;
 mod mapping;
 mod query;
@@ -45,9 +46,17 @@ pub enum Home {
     Elsewhere,
 }
 
-/// All codes in the order of the reference: any file, queries, rules, mappings, configuration.
-pub const LINTS: &[&[Lint]] =
-    &[file::LINTS, query::LINTS, rule::LINTS, rule::ADVICE, mapping::LINTS, config::LINTS];
+/// All codes in the order of the reference: any file, queries, rules and their detectors, advice on
+/// rules that are valid, mappings, configuration.
+pub const LINTS: &[&[Lint]] = &[
+    file::LINTS,
+    query::LINTS,
+    rule::LINTS,
+    detector::LINTS,
+    rule::ADVICE,
+    mapping::LINTS,
+    config::LINTS,
+];
 
 /// All codes in the order of the reference.
 pub fn lints() -> impl Iterator<Item = &'static Lint> {

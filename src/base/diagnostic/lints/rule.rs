@@ -74,20 +74,6 @@ pub(super) const LINTS: &[Lint] = &[
         "threat = [\"T1110\"]",
     ),
     error(
-        "two-detectors",
-        Home::Rule,
-        "A rule has at most one detector.",
-        "[threshold]\ncount = 5\nwithin = \"10m\"\n[change]\nfield = \"source.ip\"",
-        "[threshold]\ncount = 5\nwithin = \"10m\"",
-    ),
-    error(
-        "duplicate-part",
-        Home::Rule,
-        "Two parts of one rule have the same name: nobody could tell them apart.",
-        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"a\", when = 'event.action: y' }]",
-        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"b\", when = 'event.action: y' }]",
-    ),
-    error(
         "keep-open-too-short",
         Home::Rule,
         "An alert that resolved before its window ended could open twice for one attack.",

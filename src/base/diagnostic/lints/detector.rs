@@ -1,0 +1,34 @@
+//! What can be wrong in the table of a detector.
+
+use super::{Home, Lint, error};
+
+pub(super) const LINTS: &[Lint] = &[
+    error(
+        "two-detectors",
+        Home::Rule,
+        "A rule has at most one detector.",
+        "[threshold]\ncount = 5\nwithin = \"10m\"\n[change]\nfield = \"source.ip\"",
+        "[threshold]\ncount = 5\nwithin = \"10m\"",
+    ),
+    error(
+        "duplicate-part",
+        Home::Rule,
+        "Two parts of one rule have the same name: nobody could tell them apart.",
+        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"a\", when = 'event.action: y' }]",
+        "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"b\", when = 'event.action: y' }]",
+    ),
+    error(
+        "bad-function",
+        Home::Rule,
+        "There is no such function over the numbers of a window.",
+        "[metric]\nfield = \"raw.bytes\"\nfunction = \"mean\"\nabove = 1000\nwithin = \"10m\"",
+        "[metric]\nfield = \"raw.bytes\"\nfunction = \"avg\"\nabove = 1000\nwithin = \"10m\"",
+    ),
+    error(
+        "two-bounds",
+        Home::Rule,
+        "A detector looks up or down, beyond one bound.",
+        "[metric]\nfield = \"raw.bytes\"\nfunction = \"sum\"\nabove = 1000\nbelow = 10\nwithin = \"10m\"",
+        "[metric]\nfield = \"raw.bytes\"\nfunction = \"sum\"\nabove = 1000\nwithin = \"10m\"",
+    ),
+];
