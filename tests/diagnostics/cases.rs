@@ -178,6 +178,11 @@ fn elsewhere(bench: &Workbench, code: &str) -> Option<Found> {
             bench.check(&[mapping], &[("a.toml", &text), ("b.toml", &text)])
         }
         "same-title" => bench.check(&[mapping], &[("a.toml", &plain), ("b.toml", &plain)]),
+        "rule-loop" => {
+            let on = |other: &str| completed(&format!("when = 'rule.id: {other}'"));
+            let (a, b) = (on("b").replace("Example", "A"), on("a").replace("Example", "B"));
+            bench.check(&[mapping], &[("a.toml", &a), ("b.toml", &b)])
+        }
         "override-meets-no-rule" => {
             let text = "[[override]]\nrules = [\"okta/*\"]\nset = { severity = \"low\" }\n";
             bench.check(&[mapping], &[("a.toml", &plain), ("tuning.toml", text)])
