@@ -40,6 +40,10 @@ impl Reading for Around {
         None
     }
 
+    fn step_query(&self, text: &Text, found: &mut Diagnostics) -> Option<Query> {
+        self.query(text, found)
+    }
+
     fn field(&self, text: &Text, found: &mut Diagnostics) -> Option<FieldName> {
         match FieldName::parse(&text.value) {
             Ok(field) => Some(field),

@@ -16,6 +16,7 @@ mod metric_tests;
 pub mod ratio;
 #[cfg(test)]
 mod ratio_tests;
+pub mod sequence;
 pub mod temporal;
 #[cfg(test)]
 mod temporal_tests;
@@ -75,6 +76,7 @@ pub const DETECTORS: &[&DetectorSpec] = &[
     &cardinality::SPEC,
     &metric::SPEC,
     &ratio::SPEC,
+    &sequence::SPEC,
     &temporal::SPEC,
     &change::SPEC,
 ];

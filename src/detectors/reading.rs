@@ -10,6 +10,9 @@ pub trait Reading {
     /// Reads a query of the rule's language.
     fn query(&self, text: &Text, found: &mut Diagnostics) -> Option<Query>;
 
+    /// The same, of a step that may compare with the events of earlier ones (`$steps.name.field`).
+    fn step_query(&self, text: &Text, found: &mut Diagnostics) -> Option<Query>;
+
     /// Reads a field of the event; one that does not exist is an error that names the nearest one.
     fn field(&self, text: &Text, found: &mut Diagnostics) -> Option<FieldName>;
 

@@ -134,6 +134,12 @@ impl FieldName {
         }
     }
 
+    /// The name without its first segments; `None` when nothing would be left.
+    pub fn below(&self, segments: usize) -> Option<Self> {
+        let rest = self.segments.get(segments..).filter(|rest| !rest.is_empty())?;
+        Some(Self { segments: rest.to_vec(), pattern: self.pattern })
+    }
+
     /// Whether it is a name under `raw`, `kafka`, or (all others) a common field.
     pub fn is_common(&self) -> bool {
         !matches!(self.segments.first(), Some(Segment::Key(k)) if matches!(k.as_ref(), "raw" | "kafka"))

@@ -40,6 +40,16 @@ impl Matcher {
     }
 }
 
+/// Whether some value of one field is equal to some value of another, as in `f: $other`.
+pub fn have_common(values: &[Scalar], others: &[Scalar], case: Case) -> bool {
+    let mut all = values.iter().map(ValueRef::of);
+    if others.len() >= READY_FROM {
+        let common = Common::new(others, case);
+        return all.any(|value| value.is_among(&common, others, case));
+    }
+    all.any(|value| others.iter().any(|other| value.is_same(ValueRef::of(other), case)))
+}
+
 /// What is looked at: an event, and inside braces one element of it.
 pub(super) struct Scope<'e> {
     pub(super) event: &'e Event,
@@ -172,15 +182,9 @@ impl Scope<'_> {
             ready.push((slot, case, Common::new(self.event.values(slot), case)));
             ready.len() - 1
         });
-        ready.get(known).is_some_and(|(_, _, common)| match value {
-            ValueRef::Text(text) => common.has_text(text),
-            ValueRef::Bool(value) => common.has_text(bool_text(value)),
-            ValueRef::Number(number) => common.has_number(number),
-            // There is but one time on the left.
-            ValueRef::Time(_) => {
-                self.event.values(slot).iter().any(|own| value.is_same(ValueRef::of(own), case))
-            }
-        })
+        ready
+            .get(known)
+            .is_some_and(|(_, _, common)| value.is_among(common, self.event.values(slot), case))
     }
 
     pub(super) fn any_element(
@@ -432,6 +436,19 @@ impl<'v> ValueRef<'v> {
         }
     }
 
+    /// Whether it is equal to one of `values`, which `common` has made ready.
+    fn is_among(self, common: &Common, values: &[Scalar], case: Case) -> bool {
+        match self {
+            Self::Text(text) => common.has_text(text),
+            Self::Bool(value) => common.has_text(bool_text(value)),
+            Self::Number(number) => common.has_number(number),
+            // There is but one time on the left.
+            Self::Time(_) => {
+                values.iter().any(|own| ValueRef::is_same(self, ValueRef::of(own), case))
+            }
+        }
+    }
+
     /// Equal as two fields are.
     fn is_same(self, other: Self, case: Case) -> bool {
         match (self, other) {
@@ -484,14 +501,13 @@ mod tests {
             for other in &all {
                 let common = Common::new(std::slice::from_ref(other), case);
                 for value in &all {
-                    let among = match ValueRef::of(value) {
-                        ValueRef::Text(text) => common.has_text(text),
-                        ValueRef::Bool(value) => common.has_text(bool_text(value)),
-                        ValueRef::Number(number) => common.has_number(number),
-                        ValueRef::Time(_) => continue,
-                    };
+                    let among = ValueRef::of(value).is_among(&common, &[], case);
                     let same = ValueRef::of(value).is_same(ValueRef::of(other), case);
                     assert_eq!(among, same, "{value:?} {other:?} {case:?}");
+                    let one = std::slice::from_ref(value);
+                    let many = vec![other.clone(); READY_FROM];
+                    assert_eq!(have_common(one, std::slice::from_ref(other), case), same);
+                    assert_eq!(have_common(one, &many, case), same);
                 }
             }
         }

@@ -7,7 +7,7 @@
 //!
 //! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check`, `compile`
 //! and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
-//! `schedule` are what `@name` means. `reference` (tests only) says the same as `matcher` in the
+//! `schedule` are what `@name` means; `steps` is what `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the
 //! plainest way, and properties hold the two equal.
 
 use std::collections::BTreeSet;
@@ -45,16 +45,18 @@ mod reference;
 mod regex;
 mod schedule;
 mod sets;
+mod steps;
 mod value;
 
 pub use check::FieldAdvice;
 pub use explain::{Explainer, Explanation};
 pub use list::{LIST_ENTRIES_MAX, List};
-pub use matcher::Matcher;
+pub use matcher::{Matcher, have_common};
 pub use parse::{Aliases, KEYWORDS, MISTAKES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
 pub use regex::{REGEX_BYTES_MAX, RegexTest};
 pub use schedule::Schedule;
 pub use sets::Sets;
+pub use steps::{StepTerm, is_of_step};
 
 use ast::{Case, Expr, Literal, Term, Test};
 

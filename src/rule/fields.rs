@@ -8,7 +8,7 @@ use crate::base::document::{Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::event::{FieldName, schema};
 use crate::mapping::Mappings;
-use crate::query::FieldAdvice;
+use crate::query::{FieldAdvice, is_of_step};
 
 use super::{ALERT_FIELDS, Context, EVENT_OF_ALERT};
 
@@ -19,6 +19,8 @@ pub(super) enum Scope {
     Event,
     /// A field of the event without which it takes no part.
     Key,
+    /// A field of the event, or behind `$` one of an earlier step's event (`$steps.login.source.ip`).
+    Step,
     /// A field of the event, or one of the alert (`alert.count`).
     Alert,
     /// A field that a test sets: whether a mapping fills it does not matter.
@@ -77,6 +79,13 @@ pub(super) fn advise(
             .any(|have| if field.is_pattern() { field.matches(have) } else { have == name });
         return (!fits).then(|| unknown(&name, known));
     }
+    if is_of_step(field) {
+        // Whether there is such a step is the sequence's business; the field is the event's.
+        return match scope {
+            Scope::Step => field.below(2).and_then(|own| advise(&own, Scope::Event, context)),
+            _ => Some(step_elsewhere(&name)),
+        };
+    }
     if !schema::is_valid(field) {
         return Some(unknown(&name, schema::fields().map(|field| field.name)));
     }
@@ -90,6 +99,16 @@ pub fn advise_search(field: &FieldName, mappings: Option<&Mappings>) -> Option<F
         return Some(unknown(&field.dotted(), schema::fields().map(|field| field.name)));
     }
     unfilled(field, Scope::Event, mappings)
+}
+
+/// The refusal of a step's event where there are no steps.
+fn step_elsewhere(name: &str) -> FieldAdvice {
+    FieldAdvice {
+        code: "unknown-field",
+        gravity: Gravity::Error,
+        message: format!("unknown field `{name}`: there are no earlier steps here"),
+        help: Some("`$steps.name.field` stands in the `when` of a `[[sequence.step]]`".to_owned()),
+    }
 }
 
 fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAdvice {

@@ -364,6 +364,10 @@ impl Reading for Around<'_> {
         condition::read(text, Scope::Event, self.context, found)
     }
 
+    fn step_query(&self, text: &Text, found: &mut Diagnostics) -> Option<Query> {
+        condition::read(text, Scope::Step, self.context, found)
+    }
+
     fn field(&self, text: &Text, found: &mut Diagnostics) -> Option<FieldName> {
         fields::read(text, Scope::Event, self.context, found)
     }

@@ -51,7 +51,7 @@ impl<T> Timeline<T> {
     /// Puts an event where it belongs. There may then be one more than `room`: it is judged with
     /// what is kept, and [`Self::cut_oldest`] makes room again.
     pub fn insert(&mut self, time: Timestamp, position: &Position, note: T, room: usize) -> Placed {
-        let at = self.kept.partition_point(|e| (e.time, &e.position) < (time, position));
+        let at = self.place(time, position);
         if self.kept.get(at).is_some_and(|e| (e.time, &e.position) == (time, position)) {
             return Placed::Known;
         }
@@ -103,6 +103,11 @@ impl<T> Timeline<T> {
     /// The event at an index, to note something.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut Moment<T>> {
         self.kept.get_mut(at)
+    }
+
+    /// How many events stand before this place.
+    pub fn place(&self, time: Timestamp, position: &Position) -> usize {
+        self.kept.partition_point(|e| (e.time, &e.position) < (time, position))
     }
 
     /// The index of the first event that is no more than `within` before `time`.

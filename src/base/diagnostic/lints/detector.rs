@@ -18,6 +18,20 @@ pub(super) const LINTS: &[Lint] = &[
         "[temporal]\nwithin = \"1h\"\nof = [{ name = \"a\", when = 'event.action: x' }, { name = \"b\", when = 'event.action: y' }]",
     ),
     error(
+        "bad-step",
+        Home::Rule,
+        "A sequence has two steps or more, and each can only have what makes sense where it stands.",
+        "[sequence]\nwithin = \"1h\"\n[[sequence.step]]",
+        "[sequence]\nwithin = \"1h\"\n[[sequence.step]]\n[[sequence.step]]",
+    ),
+    error(
+        "unknown-step",
+        Home::Rule,
+        "`$steps` names an earlier step that has events.",
+        "[sequence]\nwithin = \"1h\"\n[[sequence.step]]\nname = \"login\"\n[[sequence.step]]\nwhen = 'source.ip: $steps.logon.source.ip'",
+        "[sequence]\nwithin = \"1h\"\n[[sequence.step]]\nname = \"login\"\n[[sequence.step]]\nwhen = 'source.ip: $steps.login.source.ip'",
+    ),
+    error(
         "bad-function",
         Home::Rule,
         "There is no such function over the numbers of a window.",
