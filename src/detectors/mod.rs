@@ -339,3 +339,38 @@ fn field_list(
     }
     (fields.len() == all).then_some(fields)
 }
+
+/// The fields that name the key for a step or part, one for each of the rule's.
+fn part_group_by(
+    table: &mut Table<'_>,
+    reading: &dyn Reading,
+    found: &mut Diagnostics,
+) -> Option<Vec<FieldName>> {
+    let span = table.item("group_by")?.span;
+    let texts = table.texts("group_by", found)?;
+    let wanted = reading.group_by();
+    if texts.len() != wanted.len() {
+        let rules: Vec<String> = wanted.iter().map(|field| format!("`{field}`")).collect();
+        let message = match rules.len() {
+            0 => "expected no `group_by`, for the rule itself has none".to_owned(),
+            n => format!(
+                "expected {n} field{}, one for each of the rule's `group_by` ({}), found {}",
+                if n == 1 { "" } else { "s" },
+                rules.join(", "),
+                texts.len()
+            ),
+        };
+        found.push(Diagnostic::error("bad-group-by", span, message));
+        return None;
+    }
+    let mut fields = Vec::new();
+    for text in texts {
+        let Some(field) = reading.key_field(&text, found) else { continue };
+        if field.is_pattern() {
+            let message = "expected one field, found a pattern";
+            found.push(Diagnostic::error("bad-group-by", text.span, message));
+        }
+        fields.push(field);
+    }
+    (fields.len() == wanted.len()).then_some(fields)
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{
     Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, PARTS_MAX, Part, Parts, Reading,
-    RuleStart, Verdicts,
+    RuleStart, Verdicts, part_group_by,
 };
 use crate::base::document::{Spanned, Table};
 use crate::base::keys::{KeySpec, Shape};
@@ -210,46 +210,11 @@ fn read(
     }
     let when = table.text("when", found).and_then(|text| reading.query(&text, found));
     let count = table.count("count", found).map_or(1, |count| count.value);
-    let group_by = group_by(&mut table, reading, found);
+    let group_by = part_group_by(&mut table, reading, found);
     table.finish(found);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let name = name.map(|name| name.value);
     (found.errors() == errors).then_some(Of { name, when, count, group_by })
-}
-
-/// The fields that name the key for a part, one for each of the rule's.
-fn group_by(
-    table: &mut Table<'_>,
-    reading: &dyn Reading,
-    found: &mut Diagnostics,
-) -> Option<Vec<FieldName>> {
-    let span = table.item("group_by")?.span;
-    let texts = table.texts("group_by", found)?;
-    let wanted = reading.group_by();
-    if texts.len() != wanted.len() {
-        let rules: Vec<String> = wanted.iter().map(|field| format!("`{field}`")).collect();
-        let message = match rules.len() {
-            0 => "expected no `group_by`, for the rule itself has none".to_owned(),
-            n => format!(
-                "expected {n} field{}, one for each of the rule's `group_by` ({}), found {}",
-                if n == 1 { "" } else { "s" },
-                rules.join(", "),
-                texts.len()
-            ),
-        };
-        found.push(Diagnostic::error("bad-group-by", span, message));
-        return None;
-    }
-    let mut fields = Vec::new();
-    for text in texts {
-        let Some(field) = reading.key_field(&text, found) else { continue };
-        if field.is_pattern() {
-            let message = "expected one field, found a pattern";
-            found.push(Diagnostic::error("bad-group-by", text.span, message));
-        }
-        fields.push(field);
-    }
-    (fields.len() == wanted.len()).then_some(fields)
 }
 
 impl Of {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{COUNT_MAX, Plan, STEP_TERMS_MAX, Sequence, Step, Term};
 use crate::base::document::{Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
-use crate::detectors::{Detector, PARTS_MAX, Reading, bounded_count};
+use crate::detectors::{Detector, PARTS_MAX, Reading, bounded_count, part_group_by};
 use crate::event::FieldName;
 use crate::query::{Query, StepTerm};
 
@@ -86,7 +86,7 @@ impl Written {
         let within = table.duration("within", found).map(|within| within.value);
         let max_gap_span = table.key_span("max_gap");
         let max_gap = table.duration("max_gap", found).map(|gap| gap.value);
-        let group_by = group_by(&mut table, reading, found);
+        let group_by = part_group_by(&mut table, reading, found);
         table.finish(found);
         Self {
             span,
@@ -121,42 +121,6 @@ fn plain_name(name: Text, found: &mut Diagnostics) -> Option<Text> {
         format!("expected a name of letters, digits, `_` and `-`, found `{}`", name.value);
     found.push(Diagnostic::error("bad-step", name.span, message));
     None
-}
-
-/// One field for each of the rule's `group_by`, in its order.
-fn group_by(
-    table: &mut Table<'_>,
-    reading: &dyn Reading,
-    found: &mut Diagnostics,
-) -> Option<Vec<FieldName>> {
-    let span = table.item("group_by")?.span;
-    let texts = table.texts("group_by", found)?;
-    let (written, wanted) = (texts.len(), reading.group_by().len());
-    if written != wanted {
-        let mistake = Diagnostic::error(
-            "bad-group-by",
-            span,
-            format!("expected one field for each of the rule's {wanted}, found {written}"),
-        );
-        found.push(if wanted == 0 {
-            mistake.help("a step names the key in its own way only when the rule has a `group_by`")
-        } else {
-            let names: Vec<String> = reading.group_by().iter().map(ToString::to_string).collect();
-            mistake.help(format!("in the order of the rule's: {}", names.join(", ")))
-        });
-        return None;
-    }
-    let mut fields = Vec::new();
-    for text in texts {
-        let Some(field) = reading.key_field(&text, found) else { continue };
-        if field.is_pattern() {
-            let message = "expected one field, found a pattern";
-            found.push(Diagnostic::error("bad-group-by", text.span, message));
-        } else {
-            fields.push(field);
-        }
-    }
-    (fields.len() == wanted).then_some(fields)
 }
 
 /// What a step can have where it stands.
@@ -218,8 +182,8 @@ fn check_names(steps: &[Written], found: &mut Diagnostics) {
     let mut names = BTreeSet::new();
     for name in steps.iter().filter_map(|step| step.name.as_ref()) {
         if !names.insert(name.value.as_str()) {
-            let message = format!("the name `{}` is that of an earlier step", name.value);
-            found.push(Diagnostic::error("bad-step", name.span.clone(), message));
+            let message = format!("two steps have the name `{}`", name.value);
+            found.push(Diagnostic::error("duplicate-part", name.span.clone(), message));
         }
     }
 }

@@ -408,11 +408,11 @@ fn settings_are_checked_one_by_one() {
         expected a name of letters, digits, `_` and `-`, found `a b`
         missing key `when` in `[[sequence.step]]`
         an absent step has no events to count
-        expected one field for each of the rule's 1, found 2
+        expected 1 field, one for each of the rule's `group_by` (`user.name`), found 2
         unknown key `whithin` in `[[sequence.step]]`
         expected a count of at most 10000, found `10001`
         an absent step has no `max_gap`
-        the name `c` is that of an earlier step"]]
+        two steps have the name `c`"]]
     .assert_eq(&mistakes(
         &around,
         "[sequence]\nwithin = '1h'\n[[sequence.step]]\nname = 'a b'\n[[sequence.step]]\nname = 'c'\nwhen = 'a: b'\nabsent = true\ncount = 2\ngroup_by = ['a', 'b']\nwhithin = '1h'\nmax_gap = '1h'\n[[sequence.step]]\nname = 'c'\nwhen = 'a: b'\ncount = 10001\n",
