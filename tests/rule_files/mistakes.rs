@@ -228,7 +228,7 @@ fn a_detector_of_a_later_version() {
             4 | new_value = { fields = ["source.ip"] }
               | ^^^^^^^^^
               |
-              = help: available: threshold, cardinality, sequence, temporal, change
+              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, change
 
         "#]],
     );
