@@ -290,6 +290,67 @@ mod tests {
         assert!(office.contains(at("2026-10-26T08:00:00Z"), None));
     }
 
+    /// How many minutes of the time from `from` to `until` lie in the schedule.
+    fn minutes(schedule: &Schedule, from: &str, until: &str) -> u64 {
+        let minute = |n: u64| at(from) + std::time::Duration::from_mins(n);
+        let all = (0..).take_while(|n| minute(*n) < at(until));
+        all.filter(|n| schedule.contains(minute(*n), None)).count() as u64
+    }
+
+    #[test]
+    fn a_day_of_the_switch_has_the_hours_that_its_clock_shows() {
+        // A day around both switches of 2026, from its midnight to the next, in UTC; its length, and
+        // how long it is one to three o'clock on it.
+        for (zone, day, from, until, hours, one_to_three) in [
+            ("Europe/Berlin", "sun", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", 23, 1),
+            ("Europe/Berlin", "sun", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 25, 3),
+            ("America/New_York", "sun", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", 23, 1),
+            ("America/New_York", "sun", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", 25, 3),
+            // The clock goes forward at midnight: Friday begins at one.
+            ("Africa/Cairo", "fri", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z", 23, 2),
+        ] {
+            let schedule = |hours| {
+                Schedule::new(zone).unwrap().on_days([day]).unwrap().in_hours([hours]).unwrap()
+            };
+            let (before, after) = (at(from).to_jiff(), at(until).to_jiff());
+            let margin = jiff::SignedDuration::from_hours(30);
+            let (wide, far) = ((before - margin).to_string(), (after + margin).to_string());
+            let whole = schedule("00:00-24:00");
+            assert_eq!(minutes(&whole, from, until), hours * 60, "{zone} {from}");
+            assert_eq!(minutes(&whole, &wide, &far), hours * 60, "{zone} {from}, and no more");
+            let some = schedule("01:00-03:00");
+            assert_eq!(minutes(&some, &wide, &far), one_to_three * 60, "{zone} {from}");
+        }
+    }
+
+    #[test]
+    fn a_night_over_a_switch_ends_by_the_new_clock_and_belongs_to_its_evening() {
+        // Saturday 23:00 to Sunday 06:00: seven hours by the clock, one less or more in truth.
+        for (zone, evening, morning, hours) in [
+            ("Europe/Berlin", "2026-03-28T22:00:00Z", "2026-03-29T04:00:00Z", 6),
+            ("Europe/Berlin", "2026-10-24T21:00:00Z", "2026-10-25T05:00:00Z", 8),
+            ("America/New_York", "2026-03-08T04:00:00Z", "2026-03-08T10:00:00Z", 6),
+            ("America/New_York", "2026-11-01T03:00:00Z", "2026-11-01T11:00:00Z", 8),
+        ] {
+            let night = Schedule::new(zone).unwrap().on_days(["sat"]).unwrap();
+            let night = night.in_hours(["23:00-06:00"]).unwrap();
+            let second = std::time::Duration::from_secs(1);
+            for (time, open) in [
+                (at(evening) - second, false),
+                (at(evening), true),
+                (at(morning) - second, true),
+                (at(morning), false),
+            ] {
+                assert_eq!(night.contains(time, None), open, "{zone} {time}");
+            }
+            assert_eq!(minutes(&night, evening, morning), hours * 60, "{zone} {evening}");
+            // Closed on that Saturday means closed until Sunday morning.
+            let saturday = at(evening).to_jiff().in_tz(zone).unwrap().date().to_string();
+            let closed = night.except_on(&saturday).unwrap();
+            assert_eq!(minutes(&closed, evening, morning), 0, "{zone} {evening}");
+        }
+    }
+
     #[test]
     fn an_event_is_judged_in_its_own_zone_and_a_bad_one_is_counted() {
         let zone_field = Some(FieldName::parse("user.timezone").unwrap());

@@ -15,6 +15,7 @@ use crate::base::metrics::Metrics;
 use crate::base::{Clock, Severity};
 use crate::delivery::{Notification, NotificationKind};
 use crate::kafka::{Committed, Error, Log, OutRecord, Output, Record, Start, Task, TopicPartition};
+use crate::rule::Status;
 
 /// Alerts that are open and were told; beyond it the oldest is forgotten, and its resolve untold.
 const OPEN_MAX: usize = 1_000_000;
@@ -77,8 +78,12 @@ impl Notify {
     ) -> Result<(), Error> {
         let partition = self.partitions.entry(record.partition).or_default();
         let live = record.offset >= partition.live_from;
-        let due = partition.due(alert, record.offset, &self.recipients);
-        if !live || alert.rule.status != "production" {
+        // Of a rule on trial, or one that only feeds others, nobody is told; nor is it remembered as
+        // told, so that people hear of an open alert once its rule is in production.
+        let production = alert.rule.status == Status::Production.name();
+        let recipients = if production { self.recipients.as_slice() } else { &[] };
+        let due = partition.due(alert, record.offset, recipients);
+        if !live {
             return Ok(());
         }
         for (recipient, kind) in due {
@@ -309,10 +314,25 @@ mod tests {
     }
 
     #[test]
-    fn staging_alerts_are_told_to_nobody() {
-        let mut staging = alert("a", Severity::Critical, AlertStatus::Open);
+    fn alerts_of_staging_rules_and_building_blocks_are_told_to_nobody() {
+        for status in Status::ALL.into_iter().filter(|status| *status != Status::Production) {
+            let mut open = alert("a", Severity::Critical, AlertStatus::Open);
+            open.rule.status = status.name().into();
+            let over = Alert { status: AlertStatus::Resolved, ..open.clone() };
+            assert!(told(&mut role(), &[open, over]).is_empty(), "{}", status.name());
+        }
+    }
+
+    #[test]
+    fn an_alert_whose_rule_comes_into_production_is_told_then() {
+        let mut staging = alert("a", Severity::High, AlertStatus::Open);
         staging.rule.status = "staging".into();
-        assert!(told(&mut role(), &[staging]).is_empty());
+        let open = alert("a", Severity::High, AlertStatus::Open);
+        let over = alert("a", Severity::High, AlertStatus::Resolved);
+        assert_eq!(
+            told(&mut role(), &[staging, open, over]),
+            ["all opened a", "grave opened a", "all resolved a"]
+        );
     }
 
     #[test]
