@@ -1,6 +1,7 @@
-//! Lists and tables that change while the daemon runs, on the embedded broker: what is appended to a
-//! file holds for the next event, a file with a mistake changes nothing, and a `ConfigMap`'s way of
-//! swapping links is seen.
+//! What operators change without touching a rule, on the embedded broker. Lists and tables while the
+//! daemon runs: what is appended to a file holds for the next event, a file with a mistake changes
+//! nothing, and a `ConfigMap`'s way of swapping links is seen. And overrides, from their file to the
+//! alert and to the version that is stored.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,9 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hark::app::{Daemon, Role};
+use hark::base::diagnostic::SourceText;
 use hark::base::{Gate, Live, clock};
 use hark::config::{self, Config, Layers};
 use hark::kafka::{OutRecord, read_to_end};
+use hark::rule::{Context, parse_overridden};
 use support::eventually;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -43,6 +46,9 @@ file   = "blocked.txt"
 [tables.people]
 file = "volume/people.json"
 key  = "name"
+
+[notifiers.console.log]
+min_severity = "info"
 
 [schedules.office]
 timezone   = "UTC"
@@ -112,12 +118,13 @@ fn load(folder: &Path) -> Config {
 }
 
 impl Stage {
-    fn start() -> Self {
+    fn start(overrides: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         write(path, "mappings/own.toml", MAPPING);
         write(path, "rules/blocked.toml", BLOCKED);
         write(path, "rules/admin.toml", ADMIN);
+        write(path, "rules/mine/tuning.toml", overrides);
         write(path, "blocked.txt", "# nobody yet\n");
         mount(path, "first", "[]");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -159,22 +166,29 @@ impl Stage {
         eventually(SOON, || if reads.get() == times { Ok(()) } else { Err(reads.get()) });
     }
 
+    /// The JSON values on a topic, with their keys.
+    fn values(&self, topic: &str) -> Vec<(String, serde_json::Value)> {
+        let mut values = Vec::new();
+        read_to_end(self.daemon.cluster(), topic, &mut |record| {
+            let key = String::from_utf8(record.key.unwrap_or_default().to_vec()).unwrap();
+            values.push((key, serde_json::from_slice(record.payload.unwrap()).unwrap()));
+        })
+        .unwrap();
+        values
+    }
+
     /// Waits until the alerts are these, each as `rule severity user`.
     #[track_caller]
     fn alerts_are(&self, expected: &[&str]) {
         let expected: BTreeSet<String> = expected.iter().map(|told| (*told).to_owned()).collect();
         eventually(SOON, || {
-            let mut found = BTreeSet::new();
-            let topic = &self.daemon.topics().alerts;
-            read_to_end(self.daemon.cluster(), topic, &mut |record| {
-                let alert: serde_json::Value =
-                    serde_json::from_slice(record.payload.unwrap()).unwrap();
-                let text =
-                    |pointer: &str| alert.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            let alerts = self.values(&self.daemon.topics().alerts);
+            let told = alerts.iter().map(|(_, alert)| {
+                let text = |pointer: &str| alert.pointer(pointer).unwrap().as_str().unwrap();
                 let user = text("/samples/0/fields/user.name");
-                found.insert(format!("{} {} {user}", text("/rule/id"), text("/severity")));
-            })
-            .unwrap();
+                format!("{} {} {user}", text("/rule/id"), text("/severity"))
+            });
+            let found: BTreeSet<String> = told.collect();
             if found == expected { Ok(()) } else { Err(found) }
         });
     }
@@ -186,7 +200,7 @@ impl Stage {
 
 #[test]
 fn what_changes_in_a_file_holds_for_the_next_event_and_a_mistake_changes_nothing() {
-    let stage = Stage::start();
+    let stage = Stage::start("# Not one [[override]] yet.\n");
     let metrics = stage.daemon.metrics().clone();
     let stale = metrics.reference_stale.with_label_values(&["lists.blocked"]);
     let entries = metrics.reference_entries.with_label_values(&["lists.blocked"]);
@@ -259,4 +273,53 @@ fn what_is_read_while_the_gate_is_held_belongs_together() {
         }
     });
     assert_eq!((*left.get(), *right.get()), (2_000, 2_000));
+}
+
+#[test]
+fn an_override_reaches_alerts_and_the_stored_version_and_staging_tells_nobody() {
+    let stage = Stage::start(
+        r#"
+        [[override]]
+        rules = ["block*"]
+        set   = { severity = "medium", status = "staging" }
+        [[override.exception]]
+        when   = 'user.name: probe'
+        reason = "monitoring"
+        "#,
+    );
+    mount(stage.path(), "second", r#"[{ "name": "bea", "roles": ["admin"] }]"#);
+    stage.read("tables.people", "taken", 1);
+    stage.event("probe", "192.0.2.1", "UTC");
+    stage.event("bea", "192.0.2.1", "UTC");
+    stage.judged(2);
+    stage.alerts_are(&["blocked medium bea", "admin critical bea"]);
+
+    // It is counted and listed as what it is; who is told is told of the other rule's alone.
+    let alerts = stage.values(&stage.daemon.topics().alerts);
+    let status = |rule: &str| {
+        let alert = alerts.iter().find(|(_, alert)| alert["rule"]["id"] == rule).unwrap();
+        alert.1["rule"]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((&*status("blocked"), &*status("admin")), ("staging", "production"));
+    let opened = |rule| stage.daemon.metrics().alerts.with_label_values(&[rule, "opened"]).get();
+    assert_eq!((opened("blocked"), opened("admin")), (1, 1));
+    let outbox = &stage.daemon.topics().outbox;
+    let told = eventually(SOON, || match stage.values(outbox) {
+        told if told.is_empty() => Err("nothing"),
+        told => Ok(told),
+    });
+    let rules: Vec<_> = told.iter().map(|(_, told)| &told["alert"]["rule"]["id"]).collect();
+    assert_eq!(rules, ["admin"]);
+
+    // What is stored of the version is the whole truth about it.
+    let stored = stage.values(&stage.daemon.topics().control);
+    let (key, version) = stored.iter().find(|(key, _)| key.starts_with("rule/blocked/")).unwrap();
+    let source = SourceText::new("rules/blocked.toml", version["text"].as_str().unwrap());
+    let config = load(stage.path());
+    let (rule, found) = parse_overridden(&source, "blocked", &Context::new(&config.sets));
+    assert!(found.is_empty(), "{found:?}");
+    let rule = rule.unwrap();
+    assert_eq!(*key, format!("rule/blocked/{:016x}", rule.hash));
+    assert_eq!((rule.severity.name(), rule.exceptions.len()), ("medium", 1));
+    stage.stop();
 }

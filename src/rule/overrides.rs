@@ -71,7 +71,9 @@ pub(super) fn is_override_file(text: &str) -> bool {
     }
     let document = Document::parse(text);
     let root = document.root(&mut Diagnostics::new());
-    root.has("override") && !["title", "severity", "when"].iter().any(|key| root.has(key))
+    let of_a_rule = ["title", "severity", "when"].iter().any(|key| root.has(key));
+    // All of them may be commented out.
+    (root.has("override") || root.keys().is_empty()) && !of_a_rule
 }
 
 impl Overrides {

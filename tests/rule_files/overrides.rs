@@ -414,3 +414,12 @@ fn more_overrides_than_the_bound_are_refused() {
     assert_eq!(report.errors(), 1);
     assert!(report.render(false).contains("expected at most 1000 overrides"));
 }
+
+#[test]
+fn a_file_whose_overrides_are_commented_out_is_no_rule() {
+    let report = tuned(&[("a.toml", "# [[override]]\n# rules = [\"*\"]\n")]);
+    assert_eq!(
+        report.render(false) + &report.summary(),
+        "2 rules and 1 mapping checked: no errors"
+    );
+}
