@@ -5,25 +5,25 @@
 //! as a set; values are told apart as keys are: numbers by their shortest text, people without case. An
 //! event without the field takes no part. The event that differs fires, with both values.
 //!
-//! One more event can take the place of the one before, so an event is judged when the rule's clock
-//! has passed it. Until then it waits, at most [`EVENTS_MAX`] of a key: beyond that the oldest is judged
-//! early, and says so. Of values only what is shown is kept, and a hash of all of them.
+//! How events wait for the clock stands in [`pairs`](super::pairs). Of values only what is shown is
+//! kept, and a hash of all of them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::pairs::{Compare, Pairs};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Reading, RuleStart,
-    Verdicts, one_field,
+    one_field,
 };
 use crate::base::document::Table;
 use crate::base::keys::{KeySpec, Shape};
-use crate::base::{Diagnostics, Position, Timestamp, duration};
+use crate::base::{Diagnostics, duration};
 use crate::event::{FieldName, Scalar};
 use crate::state::codec::{self, Broken, Reader};
-use crate::state::timeline::{Moment, Placed, Timeline};
+use crate::state::timeline::Moment;
 use crate::state::{CANONICAL_BYTES, canonical};
 
 /// The detector's entry in the family's table.
@@ -62,8 +62,6 @@ title = "{{ user.name }} moved from {{ alert.previous }} to {{ alert.value }}"
 /// The most values of an array that are shown; all of them are compared.
 pub const VALUES_SHOWN: usize = 16;
 
-const FORMAT: u8 = 1;
-
 /// The settings of one rule.
 #[derive(Debug, Clone)]
 struct Change {
@@ -71,16 +69,6 @@ struct Change {
     /// Its name, for people's names are compared without case.
     name: String,
     within: Option<Duration>,
-}
-
-/// What is remembered of one key.
-#[derive(Debug)]
-struct Values {
-    change: Change,
-    /// The last event that was judged.
-    before: Option<Moment<Value>>,
-    /// Those that the clock has not passed.
-    waiting: Timeline<Value>,
 }
 
 /// What an event has in the field.
@@ -137,12 +125,12 @@ impl Detector for Change {
     }
 
     fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
-        Box::new(Values { change: self.clone(), before: None, waiting: Timeline::default() })
+        Box::new(Pairs::new(self.clone()))
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Values::decode(self.clone(), bytes) {
-            Ok(values) => Ok(Box::new(values)),
+        match Pairs::decode(self.clone(), bytes) {
+            Ok(pairs) => Ok(Box::new(pairs)),
             Err(broken) => Err(broken.to_string()),
         }
     }
@@ -172,94 +160,36 @@ impl Change {
     }
 }
 
-impl KeyState for Values {
-    fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
-        let Some(value) = self.change.value(occurrence) else { return };
-        let (time, position) = (occurrence.time, &occurrence.position);
-        if self.before.as_ref().is_some_and(|b| (time, position) <= (b.time, &b.position)) {
-            // Later ones were judged for want of room: nothing is taken back.
-            return;
-        }
-        let placed = self.waiting.insert(time, position, value, usize::MAX);
-        if placed != Placed::Known && self.waiting.len() > EVENTS_MAX {
-            self.judge_oldest(true, out);
-        }
+impl Compare for Change {
+    type Note = Value;
+
+    fn reach(&self) -> Option<Duration> {
+        self.within
     }
 
-    fn advance(&mut self, clock: Timestamp, out: &mut Verdicts) {
-        while self.waiting.get(0).is_some_and(|oldest| oldest.time < clock) {
-            self.judge_oldest(false, out);
-        }
+    fn note(&self, occurrence: &Occurrence) -> Option<Value> {
+        self.value(occurrence)
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        self.waiting.get(0).map(|oldest| oldest.time + Duration::from_millis(1))
+    fn compare(&self, before: &Moment<Value>, event: &Moment<Value>) -> Option<Firing> {
+        (before.note.hash != event.note.hash).then(|| Firing {
+            time: event.time,
+            position: Some(event.position.clone()),
+            first: event.time,
+            count: 1,
+            value: event.note.to_json(),
+            previous: Some(before.note.to_json()),
+            tuple: None,
+            approximate: before.note.more || event.note.more,
+        })
     }
 
-    fn depends_on(&self) -> Option<(Timestamp, Timestamp)> {
-        let before = self.before.as_ref().map(|before| before.time);
-        let oldest = before.or_else(|| self.waiting.get(0).map(|oldest| oldest.time))?;
-        Some((oldest, self.waiting.newest().or(before)?))
+    fn encode(value: &Value, out: &mut Vec<u8>) {
+        value.encode(out);
     }
 
-    fn expires_at(&self) -> Timestamp {
-        let Some((_, newest)) = self.depends_on() else { return Timestamp::MIN };
-        match self.change.within {
-            Some(within) => newest + within + Duration::from_millis(1),
-            None => Timestamp::MAX,
-        }
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(FORMAT);
-        out.push(u8::from(self.before.is_some()));
-        if let Some(before) = &self.before {
-            codec::put_time(out, before.time);
-            codec::put_position(out, &before.position);
-            before.note.encode(out);
-        }
-        self.waiting.encode(out, |out, value| value.encode(out));
-    }
-}
-
-impl Values {
-    /// Compares the oldest of those that wait with the one before it, which it then is itself.
-    fn judge_oldest(&mut self, early: bool, out: &mut Verdicts) {
-        let Some(event) = self.waiting.take_oldest() else { return };
-        let reaches = |before: &&Moment<Value>| {
-            self.change.within.is_none_or(|within| event.time.since(before.time) <= within)
-        };
-        if let Some(before) = self.before.as_ref().filter(reaches)
-            && before.note.hash != event.note.hash
-        {
-            out.push(Firing {
-                time: event.time,
-                position: Some(event.position.clone()),
-                first: event.time,
-                count: 1,
-                value: event.note.to_json(),
-                previous: Some(before.note.to_json()),
-                tuple: None,
-                approximate: early || before.note.more || event.note.more,
-            });
-        }
-        self.before = Some(event);
-    }
-
-    fn decode(change: Change, bytes: &[u8]) -> Result<Self, Broken> {
-        let mut bytes = Reader::new(bytes);
-        if bytes.byte()? != FORMAT {
-            return Err(Broken("a change's memory of version 1"));
-        }
-        let before = if bytes.byte()? == 0 {
-            None
-        } else {
-            let (time, position): (_, Position) = (bytes.time()?, bytes.position()?);
-            Some(Moment { time, position, note: Value::decode(&mut bytes)? })
-        };
-        let waiting = Timeline::decode(&mut bytes, EVENTS_MAX, Value::decode)?;
-        bytes.end()?;
-        Ok(Self { change, before, waiting })
+    fn decode(bytes: &mut Reader<'_>) -> Result<Value, Broken> {
+        Value::decode(bytes)
     }
 }
 

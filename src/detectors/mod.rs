@@ -10,6 +10,9 @@ mod cardinality_tests;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
+pub mod impossible_travel;
+#[cfg(test)]
+mod impossible_travel_tests;
 pub mod metric;
 #[cfg(test)]
 mod metric_tests;
@@ -23,6 +26,8 @@ mod temporal_tests;
 pub mod threshold;
 
 mod bound;
+mod pairs;
+mod place;
 mod reading;
 mod sliding;
 mod total;
@@ -79,6 +84,7 @@ pub const DETECTORS: &[&DetectorSpec] = &[
     &sequence::SPEC,
     &temporal::SPEC,
     &change::SPEC,
+    &impossible_travel::SPEC,
 ];
 
 /// The most parts that one rule can have: one bit each.

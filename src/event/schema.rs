@@ -234,13 +234,16 @@ pub fn fields() -> impl Iterator<Item = &'static FieldSpec> {
 }
 
 /// The field that a dotted name means. Below an object (`labels.team`, `raw.a.b`) any name is valid
-/// and means the object's entry; patterns are not looked up here.
+/// and means the object's entry; below a place `lat` and `lon` are, for it may be written as an object
+/// of these. Patterns are not looked up here.
 pub fn find(name: &str) -> Option<&'static FieldSpec> {
     if let Some(spec) = BY_NAME.get(name) {
         return Some(spec);
     }
     name.match_indices('.').find_map(|(dot, _)| {
-        name.get(..dot).and_then(|head| BY_NAME.get(head)).filter(|spec| spec.kind == Kind::Object)
+        let (spec, rest) = (BY_NAME.get(name.get(..dot)?)?, name.get(dot + 1..)?);
+        let is_part = spec.kind == Kind::Place && matches!(rest, "lat" | "lon");
+        (is_part || spec.kind == Kind::Object).then_some(spec)
     })
 }
 
@@ -330,6 +333,8 @@ mod tests {
         ] {
             assert!(find(name).is_some(), "{name}");
         }
+        assert!(find("source.geo.location.lat").is_some());
+        assert_eq!(find("source.geo.location.latitude"), None);
         assert_eq!(find("user.nmae"), None);
         assert_eq!(find("actor"), None);
         assert_eq!(nearest("user.nmae"), Some("user.name"));

@@ -280,7 +280,28 @@ fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(Fie
             fields.push((name, source));
         }
     });
+    let places: Vec<_> =
+        fields.iter().flat_map(|(name, source)| coordinates(name, source)).collect();
+    for (name, source) in places {
+        if !fields.iter().any(|(own, _)| *own == name) {
+            fields.push((name, source));
+        }
+    }
     fields
+}
+
+/// A place may be an object, of which only what stands below it has a value: its `lat` and `lon`.
+fn coordinates(name: &FieldName, source: &Source) -> Vec<(FieldName, Source)> {
+    let dotted = name.dotted();
+    let is_place =
+        schema::find(&dotted).is_some_and(|spec| spec.kind == Kind::Place && spec.name == dotted);
+    let Source::Path { paths, regex: None, letters } = source else { return Vec::new() };
+    let below = |field: &FieldName, part: &str| FieldName::parse(&format!("{field}.{part}")).ok();
+    let part = |part: &&str| {
+        let paths: Option<Vec<_>> = paths.iter().map(|path| below(path, part)).collect();
+        Some((below(name, part)?, Source::Path { paths: paths?, regex: None, letters: *letters }))
+    };
+    ["lat", "lon"].iter().filter(|_| is_place).filter_map(part).collect()
 }
 
 /// `set` of a class.

@@ -114,6 +114,24 @@ fn fields_come_from_paths_values_and_joins() {
 }
 
 #[test]
+fn a_place_may_be_an_object() {
+    let wanted = ["source.geo.location", "source.geo.location.lat", "source.geo.location.lon"];
+    let read = |mapping: &str, payload: &str| {
+        let world = World::new(&[("m", &format!("topics = ['t']\n[fields]\n{mapping}"))], &wanted);
+        wanted.map(|name| world.read(name, payload)).join("/")
+    };
+    let mapped = "'source.geo.location' = 'geo'";
+    assert_eq!(read(mapped, r#"{"geo": {"lat": 52.5, "lon": "13.4"}}"#), "/52.5/13.4");
+    assert_eq!(read(mapped, r#"{"geo": "52.5,13.4"}"#), "52.5,13.4//");
+    assert_eq!(read(mapped, r#"{"geo": [13.4, 52.5]}"#), "13.4 52.5//");
+    let other = "'source.geo.location' = 'geo'\n'source.geo.location.lat' = 'latitude'";
+    assert_eq!(read(other, r#"{"geo": {"lat": 1, "lon": 2}, "latitude": 3}"#), "/3/2");
+    let common = World::new(&[("m", "topics = ['t']\ncommon = true")], &wanted);
+    let payload = r#"{"source": {"geo.location": {"lat": 1, "lon": 2}}}"#;
+    assert_eq!(wanted.map(|name| common.read(name, payload)).join("/"), "/1/2");
+}
+
+#[test]
 fn cases_and_classes_apply_in_order() {
     let world = World::new(
         &[("small", SMALL)],

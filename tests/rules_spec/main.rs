@@ -9,3 +9,5 @@ mod alerts;
 mod bounds;
 mod examples;
 mod queries;
+mod reference;
+mod travel;
