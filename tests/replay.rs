@@ -141,6 +141,7 @@ fn a_rule_is_tested_where_there_is_nothing_but_the_rule() {
         1,
         &expect![[r"
         FAILED  mine/logins: three are an alert
+                rules/mine/logins.toml:10
           count: expected 4, found 3
             0s…1m  event     event.action: failed, user.name: eve 1 to 2 of 3  matches  user.name: eve
                2m  event     event.action: failed, user.name: eve 3 of 3  matches  user.name: eve  fires, count 3

@@ -18,7 +18,7 @@ use crate::admin::{Admin, Part, Status};
 use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
 use crate::base::{Clock, Diagnostics, Timestamp};
-use crate::config::{Config, read_file, read_tree};
+use crate::config::{Config, read_file, read_tree, sample_names};
 use crate::engine::Program;
 use crate::event::Layout;
 use crate::kafka::{Cluster, Health, State, Topics, Worker};
@@ -111,8 +111,10 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
         rules.extend(sources.into_iter().map(|source| rule_file(source, &config.rules, path)));
     }
     let sets = &config.sets;
+    let samples = sample_names(&config.samples);
     let advice = Advice {
         now: Some(now),
+        samples: samples.as_ref(),
         signals_retention: Some(config.kafka.signals_retention),
         allow: &config.allow,
     };

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::table::counted;
 use super::workshop::Workshop;
-use super::{ConfigArguments, print, say_error};
+use super::{ConfigArguments, colour, print, say_error};
 use crate::base::clock;
 use crate::replay::{Bench, Samples, Trial, junit, samples_of};
 use crate::rule::{Rule, RuleSet};
@@ -86,7 +86,14 @@ fn read_samples(root: &Path, rules: &[Arc<Rule>]) -> Samples {
 fn tell(trials: &[Trial], list: bool) {
     for trial in trials {
         if !trial.passed() {
-            print(&format!("FAILED  {}", trial.timeline()));
+            let timeline = trial.timeline();
+            let (claim, story) = timeline.split_once('\n').unwrap_or((&timeline, ""));
+            let mut text = format!("FAILED  {claim}\n        {}\n{story}", trial.place());
+            if colour(&std::io::stdout()) {
+                text = text.replace('✗', "\x1b[31m✗\x1b[0m").replace('✓', "\x1b[32m✓\x1b[0m");
+                text = text.replacen("FAILED", "\x1b[1;31mFAILED\x1b[0m", 1);
+            }
+            print(&text);
         } else if list {
             print(&format!("passed  {}: {}", trial.rule.id, trial.name));
         }

@@ -1,7 +1,7 @@
 //! Layers: the file, then `HARK__…` from the environment, then `--set key=value`; and the files that
 //! the configuration names. The only place that reads the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -144,6 +144,21 @@ pub fn read_tree(root: &Path, found: &mut Diagnostics) -> Vec<SourceText> {
     walk(root, DEPTH_MAX, &mut paths, found);
     paths.sort();
     paths.iter().filter_map(|path| read_file(path, found)).collect()
+}
+
+/// The names of all samples below a folder, `<mapping>/<name>` for each `<mapping>/<name>.json`; `None`
+/// when there is no such folder, which is so where rules run but are not tested.
+pub fn sample_names(root: &Path) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for folder in fs::read_dir(root).ok()?.flatten() {
+        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+            let (folder, file) = (folder.file_name(), file.file_name());
+            if let Some(name) = file.to_string_lossy().strip_suffix(".json") {
+                names.insert(format!("{}/{name}", folder.to_string_lossy()));
+            }
+        }
+    }
+    Some(names)
 }
 
 /// Folders deeper than this are not looked into: a loop of links must end.

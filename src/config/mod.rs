@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use load::{ENVIRONMENT_PREFIX, Layers, read_file, read_tree};
+pub use load::{ENVIRONMENT_PREFIX, Layers, read_file, read_tree, sample_names};
 pub use secrets::Environment;
 pub use watch::Watch;
 

@@ -2,6 +2,7 @@
 //! the expected alerts opened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use minijinja::Environment;
@@ -52,6 +53,7 @@ pub struct Trial {
     pub rule: Arc<Rule>,
     /// What it claims.
     pub name: String,
+    span: Range<usize>,
     /// What happened, and what should have.
     story: Story,
 }
@@ -60,6 +62,14 @@ impl Trial {
     /// Whether exactly the expected alerts opened, and every event could be made.
     pub fn passed(&self) -> bool {
         self.story.mistakes.is_empty()
+    }
+
+    /// Where it stands: `rules/common/failed-logins.toml:24`.
+    pub fn place(&self) -> String {
+        let source = &self.rule.source;
+        let before = source.text.get(..self.span.start).unwrap_or_default();
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        format!("{}:{line}", source.path.display())
     }
 
     /// What was wrong, one line each.
@@ -134,7 +144,7 @@ impl Bench<'_> {
 
     fn on(&self, ground: &Ground, rule: &Arc<Rule>, test: &RuleTest) -> Trial {
         let story = self.story(rule, test, ground);
-        Trial { rule: rule.clone(), name: test.name.clone(), story }
+        Trial { rule: rule.clone(), name: test.name.clone(), span: test.span.clone(), story }
     }
 
     fn mappings(&self, layout: &Layout, sets: &Sets) -> Arc<Mappings> {

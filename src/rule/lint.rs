@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::attack::{self, Standing};
 use super::{Rule, RulePart, Status};
 use crate::base::document::{Document, Table, Text};
-use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration};
+use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration, suggest};
 use crate::event::FieldName;
 use crate::mapping::{Fills, Mappings};
 use crate::query::Sets;
@@ -24,6 +24,8 @@ pub struct Advice<'a> {
     pub now: Option<Timestamp>,
     /// How long Kafka keeps signals.
     pub signals_retention: Option<Duration>,
+    /// The samples that tests may call, such as `opsknight/login_failed`.
+    pub samples: Option<&'a BTreeSet<String>>,
     /// Names of warnings that nobody here wants to see.
     pub allow: &'a [String],
 }
@@ -40,6 +42,7 @@ pub(super) fn lint(
     let written = Written { root: document.root(&mut ignored), rule };
     let mut found = Vec::new();
     written.tests(&mut found);
+    written.samples(advice, &mut found);
     written.runbook(&mut found);
     written.techniques(&mut found);
     written.exceptions(advice, &mut found);
@@ -96,6 +99,31 @@ impl Written<'_> {
             ),
         };
         found.push(Diagnostic::warning("missing-test", self.value("title"), message).help(help));
+    }
+
+    /// A test whose sample is not there can never pass.
+    fn samples(&self, advice: &Advice<'_>, found: &mut Vec<Diagnostic>) {
+        let Some(known) = advice.samples else { return };
+        let mut ignored = Diagnostics::new();
+        for test in self.tables("test") {
+            for event in test.any("events").and_then(|i| i.array(&mut ignored)).unwrap_or_default()
+            {
+                let Some(event) = event.table(&mut ignored) else { continue };
+                let Some(name) = event.any("sample").and_then(|i| i.text(&mut ignored)) else {
+                    continue;
+                };
+                if known.contains(&name.value) {
+                    continue;
+                }
+                let help = match suggest::nearest(&name.value, known.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "put the record into the folder of samples, as MAPPING/NAME.json, or give `fields`".to_owned(),
+                };
+                let message = format!("there is no sample `{}`", name.value);
+                let span = name.locate(0..name.value.len());
+                found.push(Diagnostic::warning("missing-sample", span, message).help(help));
+            }
+        }
     }
 
     /// What feeds other rules only wakes nobody.

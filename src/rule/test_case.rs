@@ -1,6 +1,7 @@
 //! `[[test]]`: the tests that a rule file carries (RULES §8), read and checked here, run elsewhere.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +23,8 @@ pub const TIMES_MAX: u64 = 100_000;
 pub struct RuleTest {
     /// What it claims.
     pub name: String,
+    /// Where its name stands in the rule's file, in bytes.
+    pub span: Range<usize>,
     /// The time that `at` counts from.
     pub start: Timestamp,
     /// What happens, in order of arrival.
@@ -128,8 +131,10 @@ pub(super) fn read(
     let cold_start = table.boolean("cold_start", found).unwrap_or(false);
     let run_for = table.duration_or_zero("run_for", found).map(|d| d.value);
     table.finish(found);
+    let name = name?;
     Some(RuleTest {
-        name: name?.value,
+        span: name.span,
+        name: name.value,
         start: start.unwrap_or(START),
         events,
         lists,

@@ -80,6 +80,7 @@ fn now() -> Advice<'static> {
     Advice {
         now: Timestamp::parse("2026-02-01T00:00:00Z"),
         signals_retention: Some(Duration::from_hours(24)),
+        samples: None,
         allow: &[],
     }
 }
@@ -261,4 +262,23 @@ fn a_file_with_errors_is_not_told_that_it_allows_too_much() {
     let told =
         advice_on("title = 'x'\nallow = ['missing-test']\nwhen = 'event.action: a'\n", now());
     assert_eq!(told, "missing-key: missing key `severity` []\n");
+}
+
+#[test]
+fn a_test_that_calls_a_sample_that_is_not_there_is_told_where() {
+    let samples = ["okta/login".to_owned(), "okta/logout".to_owned()].into();
+    let advice = |samples| Advice { samples, allow: &[], ..now() };
+    let rule = "title = 'T'\nseverity = 'low'\nwhen = 'event.action: x'\n\
+                [[test]]\nname = 'a'\nexpect = []\n\
+                events = [{ sample = 'okta/login' }, { sample = 'okta/logins' }]\n\
+                [[test]]\nname = 'b'\nexpect = [{}]\n\
+                [[test.events]]\nfields = { 'event.action' = 'x' }\n\
+                [[test.events]]\nsample = \"entra/nothing_of_the_kind\"\n";
+    assert_eq!(
+        advice_on(rule, advice(Some(&samples))),
+        "missing-sample: there is no sample `okta/logins` [okta/logins]\n\
+         missing-sample: there is no sample `entra/nothing_of_the_kind` [entra/nothing_of_the_kind]\n"
+    );
+    // Where rules run but are not tested, nobody asks.
+    assert_eq!(advice_on(rule, advice(None)), "");
 }

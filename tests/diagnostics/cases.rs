@@ -82,6 +82,7 @@ impl Workbench {
         let advice = Advice {
             now: Timestamp::parse("2026-01-05T12:00:00Z"),
             signals_retention: Some(Duration::from_hours(7 * 24)),
+            samples: None,
             allow: &[],
         };
         check(&CheckInput { mappings: &mappings, tables, rules: &rules, sets, advice }).files

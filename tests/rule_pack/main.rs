@@ -88,6 +88,7 @@ fn pack() -> CheckReport {
     let advice = Advice {
         now: Timestamp::parse("2026-01-05T12:00:00Z"),
         signals_retention: Some(Duration::from_hours(7 * 24)),
+        samples: None,
         allow: &[],
     };
     let tables = Tables::new();
@@ -163,6 +164,7 @@ fn happening(start: &str, samples: impl Iterator<Item = (Duration, String)>) -> 
     };
     RuleTest {
         name: "samples happen".to_owned(),
+        span: 0..0,
         start: Timestamp::parse(start).unwrap(),
         events: samples.map(event).collect(),
         lists: BTreeMap::new(),

@@ -168,6 +168,13 @@ pub(super) const ADVICE: &[Lint] = &[
         "[[test]]\nname = \"fires\"\nevents = [{ fields = { event.action = \"x\" } }]\nexpect = [{}]\n\n[[test]]\nname = \"is silent\"\nevents = [{ fields = { event.action = \"y\" } }]\nexpect = []",
     ),
     warning(
+        "missing-sample",
+        Home::Elsewhere,
+        "A test calls a sample that is not in the folder of samples, and so can never pass.",
+        "events = [{ sample = \"opsknight/login_faild\" }]",
+        "events = [{ sample = \"opsknight/login_failed\" }]",
+    ),
+    warning(
         "missing-runbook",
         Home::Rule,
         "An alert of this severity wakes somebody, who will want to know what to do.",
