@@ -79,10 +79,11 @@ impl Workbench {
         };
         let rules: Vec<RuleFile> = rules.iter().map(file).collect();
         let (tables, sets) = (&self.config.tables, &self.config.sets);
+        let samples = ["opsknight/login_failed".to_owned()].into();
         let advice = Advice {
             now: Timestamp::parse("2026-01-05T12:00:00Z"),
             signals_retention: Some(Duration::from_hours(7 * 24)),
-            samples: None,
+            samples: Some(&samples),
             allow: &[],
         };
         check(&CheckInput { mappings: &mappings, tables, rules: &rules, sets, advice }).files

@@ -169,10 +169,10 @@ pub(super) const ADVICE: &[Lint] = &[
     ),
     warning(
         "missing-sample",
-        Home::Elsewhere,
+        Home::Rule,
         "A test calls a sample that is not in the folder of samples, and so can never pass.",
-        "events = [{ sample = \"opsknight/login_faild\" }]",
-        "events = [{ sample = \"opsknight/login_failed\" }]",
+        "[[test]]\nname = \"a login\"\nevents = [{ sample = \"opsknight/login_faild\" }]\nexpect = []",
+        "[[test]]\nname = \"a login\"\nevents = [{ sample = \"opsknight/login_failed\" }]\nexpect = []",
     ),
     warning(
         "missing-runbook",
