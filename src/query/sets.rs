@@ -181,8 +181,7 @@ fn list(
     let text = file.as_ref().and_then(|file| match read(&file.value) {
         Ok(text) => Some(text),
         Err(why) => {
-            let message = format!("`{}` cannot be read: {why}", file.value);
-            found.push(Diagnostic::error("unreadable-file", file.span.clone(), message));
+            found.push(Diagnostic::error("unreadable-file", file.span.clone(), why));
             None
         }
     });
@@ -385,7 +384,7 @@ mod tests {
                 wrong-type: `values`: expected a string, found an integer @ 5
                 unknown-key: unknown key `value` in `[lists.b]` @ value
                 bad-network: bad.txt, line 2: `10.1.2.3/8`: bits are set beyond the prefix; the network is `10.0.0.0/8` @ "bad.txt"
-                unreadable-file: `none.txt` cannot be read: no such file @ "none.txt"
+                unreadable-file: no such file @ "none.txt"
                 duplicate-name: `a` is the name of a list already @ a
                 bad-timezone: expected an IANA time zone such as `Europe/Berlin`, found `Europe/Berln`, did you mean `Europe/Berlin`? @ "Europe/Berln"
                 bad-field: expected one field, found a name with `*` @ "user.*"
