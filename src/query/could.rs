@@ -24,20 +24,21 @@ fn could(expr: &Expr, wanted: bool, known: &BTreeMap<FieldName, Vec<Scalar>>, se
         Expr::Or(parts) if !wanted => parts.iter().all(below),
         Expr::And(parts) | Expr::Or(parts) => parts.iter().any(below),
         Expr::Not(inner) => could(inner, !wanted, known, sets),
-        Expr::Term(term) if decidable(term, known) => {
+        Expr::Term(term) if decidable(term, known, sets) => {
             holds(term, known, sets).is_none_or(|holds| holds == wanted)
         }
         Expr::Term(_) | Expr::FreeText(_) => true,
     }
 }
 
-/// Whether the known fields alone say what the term is.
-fn decidable(term: &Term, known: &BTreeMap<FieldName, Vec<Scalar>>) -> bool {
-    let other = match &term.test {
+/// Whether the known fields alone say what the term is, now and later.
+fn decidable(term: &Term, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> bool {
+    let settled = match &term.test {
         Test::Same(other, _) => known.contains_key(other),
+        Test::In(list) => !sets.may_change(list),
         _ => true,
     };
-    other && known.contains_key(&term.field)
+    settled && known.contains_key(&term.field)
 }
 
 /// What the term is; `None` when it does not compile.
@@ -64,6 +65,8 @@ fn holds(term: &Term, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Diagnostics;
+    use crate::base::document::Document;
 
     fn could(query: &str) -> bool {
         let field = |name: &str| FieldName::parse(name).unwrap();
@@ -73,6 +76,19 @@ mod tests {
             (field("user.email"), Vec::new()),
         ]);
         Query::parse(query).unwrap().could_match(&known, &Sets::default())
+    }
+
+    #[test]
+    fn a_list_from_a_file_may_hold_anything_tomorrow() {
+        let text = "[lists.fixed]\nvalues = ['x']\n[lists.watched]\nfile = 'f'\n";
+        let document = Document::parse(text);
+        let mut found = Diagnostics::new();
+        let mut root = document.root(&mut found);
+        let sets = Sets::parse_tables(&mut root, &mut |_| Ok("x\n".to_owned()), &mut found);
+        let known = BTreeMap::from([(FieldName::parse("rule.id").unwrap(), vec!["a".into()])]);
+        let could = |query| Query::parse(query).unwrap().could_match(&known, &sets);
+        assert!(!could("rule.id: @fixed") && could("not rule.id: @fixed"));
+        assert!(could("rule.id: @watched") && could("not rule.id: @watched"));
     }
 
     #[test]

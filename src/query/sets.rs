@@ -71,6 +71,11 @@ impl Sets {
         self.files.iter().map(|(name, list)| (name.as_ref(), list.file.as_str()))
     }
 
+    /// Whether a list may hold something else tomorrow: it is read from a file.
+    pub fn may_change(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// What a list would hold if its file had this text; every mistake with its line.
     pub fn reread(&self, name: &str, text: &str) -> Result<List, Vec<String>> {
         let none = Vec::new();
