@@ -46,6 +46,7 @@ topics = ["audit.example"]
 "event.reason"   = "reason"
 "event.created"  = "created"
 "source.ip"      = "ip"
+"source.geo.location" = "geo"
 "user.name"      = "actor"
 "user.roles"     = "roles"
 "labels.team"    = "team"

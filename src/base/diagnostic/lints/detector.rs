@@ -45,4 +45,11 @@ pub(super) const LINTS: &[Lint] = &[
         "[metric]\nfield = \"raw.bytes\"\nfunction = \"sum\"\nabove = 1000\nbelow = 10\nwithin = \"10m\"",
         "[metric]\nfield = \"raw.bytes\"\nfunction = \"sum\"\nabove = 1000\nwithin = \"10m\"",
     ),
+    error(
+        "bad-quantity",
+        Home::Rule,
+        "A speed or a distance is a number with a unit: km/h or mph, km or mi.",
+        "group_by = [\"user.name\"]\n[impossible_travel]\nspeed = 900",
+        "group_by = [\"user.name\"]\n[impossible_travel]\nspeed = \"900km/h\"",
+    ),
 ];
