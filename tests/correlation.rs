@@ -16,7 +16,7 @@ use hark::engine::{Fields, Key, Record, Signal, Signals, Source, SourceTime, Tic
 use hark::event::Scalar;
 use hark::query::Sets;
 use hark::rule::{self, Rule};
-use hark::state::RuleKey;
+use hark::state::{RuleKey, codec};
 use proptest::prelude::*;
 
 #[path = "support/recount.rs"]
@@ -47,7 +47,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         0..9_000i64,
         source,
         0..3u8,
-        (1..64u8, 0..8u8),
+        (1..128u8, 0..8u8),
         prop_oneof![3 => Just(0), 1 => 0..12usize],
         prop_oneof![4 => Just(None), 1 => (1..4usize).prop_map(Some)],
         prop_oneof![2 => Just(None), 1 => (0..15_000i64).prop_map(Some)],
@@ -102,7 +102,9 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
             latest = latest.max(*time);
             // Without a detector nothing is late, but what is older than twice `keep_open` is no
             // longer known one by one: such events are left to a test of their own.
-            let undetected = |rule: &Settings| rule.threshold.is_none() && rule.change.is_none();
+            let undetected = |rule: &Settings| {
+                rule.threshold.is_none() && rule.change.is_none() && rule.novel.is_none()
+            };
             for (n, rule) in settings().iter().enumerate().filter(|(_, rule)| undetected(rule)) {
                 if *time < clock.saturating_sub(rule.lateness + 2 * rule.keep_open) {
                     *rules &= !(1 << n);
@@ -119,8 +121,8 @@ fn log(happenings: &[Happening]) -> Vec<Logged> {
 }
 
 /// Two thresholds (the second without `group_by` and with long-lived alerts), every event by key,
-/// every event alone, distinct values, and changed ones.
-const RULES: [(&str, &str); 6] = [
+/// every event alone, distinct values, changed ones and new ones.
+const RULES: [(&str, &str); 7] = [
     ("a", "group_by = ['user.name']\nlateness = '2s'\nthreshold = { count = 3, within = '10s' }"),
     (
         "b",
@@ -136,6 +138,10 @@ const RULES: [(&str, &str); 6] = [
         "f",
         "group_by = ['user.name']\nlateness = '4s'\nchange = { field = 'source.ip', within = '9s' }\nalert = { keep_open = '11s', max_open = '40s' }",
     ),
+    (
+        "g",
+        "group_by = ['user.name']\nlateness = '1s'\nnew_value = { fields = ['source.ip'], forget = '20s' }\nalert = { keep_open = '25s', max_open = '45s' }",
+    ),
 ];
 
 /// The distinct values of an event.
@@ -143,11 +149,12 @@ fn values(bits: u8) -> Vec<String> {
     (0..3).filter(|n| bits >> n & 1 == 1).map(|n| format!("10.0.0.{n}")).collect()
 }
 
-fn settings() -> [Settings; 6] {
+fn settings() -> [Settings; 7] {
     let base = Settings {
         threshold: None,
         distinct: false,
         change: None,
+        novel: None,
         grouped: false,
         lateness: 0,
         keep_open: 0,
@@ -178,6 +185,14 @@ fn settings() -> [Settings; 6] {
             lateness: 4_000,
             keep_open: 11_000,
             max_open: 40_000,
+            ..base
+        },
+        Settings {
+            novel: Some(20_000),
+            grouped: true,
+            lateness: 1_000,
+            keep_open: 25_000,
+            max_open: 45_000,
             ..base
         },
     ]
@@ -350,11 +365,14 @@ fn expected(log: &[Logged]) -> BTreeMap<String, (Recounted, String)> {
         }
         for alert in recount(settings, &steps) {
             let (topic, partition, offset) = &alert.opener;
-            let id = Id::new("alert")
-                .part(RULES[n].0.as_bytes())
-                .part(keys[&alert.key].bytes())
-                .part(format!("{topic}:{partition}:{offset}").as_bytes())
-                .finish();
+            let mut id =
+                Id::new("alert").part(RULES[n].0.as_bytes()).part(keys[&alert.key].bytes());
+            if let Some(value) = &alert.tuple {
+                let mut tuple = Vec::new();
+                codec::put_text(&mut tuple, value);
+                id = id.part(&tuple);
+            }
+            let id = id.part(format!("{topic}:{partition}:{offset}").as_bytes()).finish();
             assert!(all.insert(id, (alert, RULES[n].0.to_owned())).is_none());
         }
     }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
-use crate::detectors::{
-    Decides, Detector, Firing, KeyState, Occurrence, Parts, RuleStart, Verdict, Verdicts,
-};
+use crate::detectors::{Decides, Firing, Occurrence, Parts, RuleStart, Verdict, Verdicts};
 use crate::engine::{Fields, Key, Signal, Signals};
 use crate::rule::Rule;
 use crate::state;
@@ -18,13 +16,19 @@ use crate::state::codec::{self, Broken, Reader};
 
 use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
-use super::recent::{EVENTS_PER_KEY, Recent, Taken, maybe_time, put_maybe_time};
+use super::recent::{EVENTS_PER_KEY, Matching, Recent, Taken};
 use super::record::{Alert, Resolution};
 use super::render::{refresh_samples, sample};
 use super::rules::Judge;
 use super::values::Values;
+use super::window::{Memory, Window};
 
-const FORMAT: u8 = 3;
+/// The most alerts of one key whose resolve has not been told; only what alerts on each of many values
+/// has more than a few. Beyond that the one that would be over first is told to be, and its count
+/// says that it is a lower bound.
+pub const ALERTS_PER_KEY: usize = 1_000;
+
+const FORMAT: u8 = 4;
 
 /// What is remembered of one key.
 #[derive(Debug, Default)]
@@ -42,29 +46,6 @@ pub(super) struct Entry {
     values: Values,
     /// In order of their openings.
     lives: Vec<Life>,
-}
-
-/// A detector's memory.
-#[derive(Debug)]
-struct Window {
-    fingerprint: u64,
-    /// The version of the rule whose event it took last: what waits is judged by that one.
-    version: u64,
-    /// That version's lateness, for a window has the clock of its own version.
-    lateness: Duration,
-    expires_at: Timestamp,
-    /// When it has something to decide, on that clock.
-    wake_at: Option<Timestamp>,
-    /// Times of the oldest and newest event that it depends on, where the key's own do not tell.
-    events: Option<(Timestamp, Timestamp)>,
-    memory: Memory,
-}
-
-/// What was restored is read when an event needs it: until then nobody need know the rule.
-#[derive(Debug)]
-enum Memory {
-    Live(Box<dyn KeyState>),
-    Encoded(Box<[u8]>),
 }
 
 /// A signal on its way into an entry.
@@ -96,44 +77,6 @@ pub(super) struct Woken {
     pub(super) needed: bool,
     /// Whether something that waited was lost, because its rule's version or its bytes are not known.
     pub(super) unreadable: bool,
-}
-
-impl Memory {
-    /// Reads what was restored.
-    fn live(&mut self, detector: &dyn Detector) -> Result<(), String> {
-        if let Self::Encoded(bytes) = self {
-            *self = Self::Live(detector.restore(bytes)?);
-        }
-        Ok(())
-    }
-}
-
-impl Window {
-    fn new(fingerprint: u64, memory: Box<dyn KeyState>) -> Self {
-        Self {
-            fingerprint,
-            version: 0,
-            lateness: Duration::ZERO,
-            expires_at: Timestamp::MIN,
-            wake_at: None,
-            events: None,
-            memory: Memory::Live(memory),
-        }
-    }
-
-    /// When it has something to decide, on the stream's clock.
-    fn due(&self) -> Option<Timestamp> {
-        self.wake_at.map(|wake| wake + self.lateness)
-    }
-
-    /// Notes outside of the memory what must be known while nobody can read it.
-    fn note(&mut self) {
-        if let Memory::Live(memory) = &self.memory {
-            self.expires_at = memory.expires_at();
-            self.wake_at = memory.wake_at();
-            self.events = memory.depends_on();
-        }
-    }
 }
 
 impl state::Entry for Entry {
@@ -168,7 +111,7 @@ impl Entry {
 
     /// Takes a signal that is not late, and tells the alerts it makes or changes.
     pub(super) fn take(&mut self, arrival: &Arrival<'_>, out: &mut Findings) -> Outcome {
-        let Arrival { judge, signal, clock, .. } = *arrival;
+        let Arrival { judge, event, signal, clock, .. } = *arrival;
         let rule = judge.rule();
         self.version = rule.hash;
         self.key = Some(signal.key.clone());
@@ -176,42 +119,48 @@ impl Entry {
         self.reach = reach(rule);
         self.settle(clock + rule.lateness);
 
+        let occurrence = judge.occurrence(event, signal);
         let counted = rule.detector.as_ref().map_or(Parts::ALL, |d| d.counted());
-        if counted.meets(signal.parts) && self.remember(arrival) == Taken::Duplicate {
-            return Outcome::Duplicate;
+        if counted.meets(signal.parts) {
+            let tuples = judge.tuples(occurrence.as_ref());
+            if self.remember(arrival, &tuples) == Taken::Duplicate {
+                return Outcome::Duplicate;
+            }
         }
 
         let mut said = Verdicts::new();
-        let outcome = self.fire(arrival, &mut said);
+        let outcome = self.fire(arrival, occurrence.as_ref(), &mut said);
         self.hear(judge, &said, clock, Some(arrival), out);
         outcome
     }
 
     /// Keeps an event that alerts count.
-    fn remember(&mut self, arrival: &Arrival<'_>) -> Taken {
+    fn remember(&mut self, arrival: &Arrival<'_>, tuples: &[u64]) -> Taken {
         let Arrival { judge, event, signal, .. } = *arrival;
         let rule = judge.rule();
         let room = rule.detector.as_ref().map_or(0, |d| d.keeps()).max(EVENTS_PER_KEY);
-        let place = (event.time, &event.position);
         let waits = rule.decides() == Decides::OnTheClock;
         let undecided = self.undecided().min(if waits { event.time } else { Timestamp::MAX });
+        let matching = Matching {
+            time: event.time,
+            position: &event.position,
+            parts: signal.parts,
+            tuples,
+            fields: &signal.fields,
+        };
         let lives = &mut self.lives;
-        let taken =
-            self.recent.take(place, signal.parts, &signal.fields, room, undecided, |time| {
-                for life in lives.iter_mut() {
-                    life.let_go(time);
-                }
-            });
+        let taken = self.recent.take(matching, room, undecided, |seen| {
+            for life in lives.iter_mut() {
+                life.let_go(seen);
+            }
+        });
         match taken {
             Taken::Duplicate => return taken,
-            Taken::TooOld => self.lives.iter_mut().for_each(|life| life.miss(event.time)),
+            Taken::TooOld => self.lives.iter_mut().for_each(|life| life.miss(&matching)),
             Taken::New | Taken::NewPart => {}
         }
-        for field in &judge.values {
-            for value in signal.fields.get(field) {
-                self.values.take(field, value, event.time);
-            }
-        }
+        self.lives.iter_mut().for_each(|life| life.meet(judge, &matching));
+        judge.show(&mut self.values, &signal.fields, event.time);
         taken
     }
 
@@ -329,6 +278,9 @@ impl Entry {
     /// Tells the alerts that have something new.
     fn tell_news(&mut self, judge: &Judge, out: &mut Vec<Alert>) {
         for life in &mut self.lives {
+            if !life.take_touched() {
+                continue;
+            }
             life.recount(&self.recent);
             if life.is_news() {
                 tell(life, Some(judge), &self.recent, &self.values, out);
@@ -365,10 +317,15 @@ impl Entry {
     }
 
     /// What the detector makes of the event.
-    fn fire(&mut self, arrival: &Arrival<'_>, said: &mut Verdicts) -> Outcome {
-        let Arrival { judge, event, signal, start, .. } = *arrival;
+    fn fire(
+        &mut self,
+        arrival: &Arrival<'_>,
+        occurrence: Option<&Occurrence>,
+        said: &mut Verdicts,
+    ) -> Outcome {
+        let Arrival { judge, event, start, .. } = *arrival;
         let rule = judge.rule();
-        let Some(detector) = &rule.detector else {
+        let (Some(detector), Some(occurrence)) = (&rule.detector, occurrence) else {
             said.push(Firing {
                 time: event.time,
                 position: Some(event.position.clone()),
@@ -392,14 +349,8 @@ impl Entry {
             outcome = Outcome::Unreadable;
             window.memory = Memory::Live(detector.fresh(start));
         }
-        let occurrence = Occurrence {
-            time: event.time,
-            position: event.position.clone(),
-            parts: signal.parts,
-            values: judge.reads.iter().map(|name| signal.fields.get(name).to_vec()).collect(),
-        };
         if let Memory::Live(memory) = &mut window.memory {
-            memory.observe(&occurrence, said);
+            memory.observe(occurrence, said);
         }
         window.note();
         self.windows.push(window);
@@ -423,18 +374,19 @@ impl Entry {
             life.raise(judge.severity(&life, firing.time, firing.position.as_ref(), fields));
             life.resolve_at_once();
             let mut values = Values::default();
-            for field in &judge.values {
-                fields.get(field).iter().for_each(|v| values.take(field, v, firing.time));
-            }
+            judge.show(&mut values, fields, firing.time);
             tell(&mut life, Some(judge), &Recent::default(), &values, out);
             return;
         }
-        let fit = self.lives.iter().rposition(|life| life.fits(firing.time));
+        let tuple = judge.tuple(firing);
+        let fit = self.lives.iter().rposition(|life| life.fits(firing.time, tuple));
         let at = if let Some(at) = fit {
             at
         } else {
             let mut life = Life::open(judge, key, firing, fields, clock, self.recent.cut());
             show_opener(&mut life, firing, fields);
+            life.look_back(judge, &self.recent);
+            self.make_room(judge, out);
             let at = self.lives.partition_point(|l| l.alert.opened_at <= firing.time);
             self.lives.insert(at, life);
             at
@@ -447,11 +399,25 @@ impl Entry {
         life.raise(judge.severity(life, firing.time, firing.position.as_ref(), fields));
     }
 
+    /// Ends the alert that would be over first, if there are as many as there may be.
+    fn make_room(&mut self, judge: &Judge, out: &mut Vec<Alert>) {
+        if self.lives.len() < ALERTS_PER_KEY {
+            return;
+        }
+        let first = self.lives.iter().enumerate().min_by_key(|(_, life)| life.due());
+        let Some((at, _)) = first else { return };
+        let mut life = self.lives.remove(at);
+        life.cut_short();
+        life.recount(&self.recent);
+        life.resolve();
+        tell(&mut life, Some(judge), &self.recent, &self.values, out);
+    }
+
     /// Lets go of what nothing that may still come can reach, at a time of the stream's clock.
     fn settle(&mut self, time: Timestamp) {
         let before = (time - self.lateness - self.reach).min(self.undecided());
         let lives = &mut self.lives;
-        self.recent.settle(before, |time| lives.iter_mut().for_each(|life| life.settle(time)));
+        self.recent.settle(before, |seen| lives.iter_mut().for_each(|life| life.settle(seen)));
         let shown = self.lives.iter().map(|life| life.alert.first_seen).min();
         self.values.settle(shown.map_or(before, |first| first.min(before)));
         self.windows.retain(|window| window.expires_at + window.lateness > time);
@@ -477,21 +443,7 @@ impl Entry {
         put_duration(&mut out, self.reach);
         codec::put_len(&mut out, self.windows.len());
         for window in &self.windows {
-            out.extend_from_slice(&window.fingerprint.to_le_bytes());
-            out.extend_from_slice(&window.version.to_le_bytes());
-            put_duration(&mut out, window.lateness);
-            codec::put_time(&mut out, window.expires_at);
-            put_maybe_time(&mut out, window.wake_at);
-            put_maybe_time(&mut out, window.events.map(|(oldest, _)| oldest));
-            put_maybe_time(&mut out, window.events.map(|(_, newest)| newest));
-            match &window.memory {
-                Memory::Encoded(bytes) => codec::put_bytes(&mut out, bytes),
-                Memory::Live(memory) => {
-                    let mut bytes = Vec::new();
-                    memory.encode(&mut bytes);
-                    codec::put_bytes(&mut out, &bytes);
-                }
-            }
+            window.encode(&mut out);
         }
         self.recent.encode(&mut out);
         self.values.encode(&mut out);
@@ -506,22 +458,14 @@ impl Entry {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("a key's memory of version 3"));
+            return Err(Broken("a key's memory of version 4"));
         }
         let version = bytes.fixed()?;
         let key = if bytes.byte()? == 0 { None } else { Some(Key::decode(&mut bytes)?) };
         let (lateness, reach) = (duration(&mut bytes)?, duration(&mut bytes)?);
         let mut windows = Vec::new();
         for _ in 0..bytes.count()? {
-            windows.push(Window {
-                fingerprint: bytes.fixed()?,
-                version: bytes.fixed()?,
-                lateness: duration(&mut bytes)?,
-                expires_at: bytes.time()?,
-                wake_at: maybe_time(&mut bytes)?,
-                events: maybe_time(&mut bytes)?.zip(maybe_time(&mut bytes)?),
-                memory: Memory::Encoded(bytes.bytes()?.into()),
-            });
+            windows.push(Window::decode(&mut bytes)?);
         }
         let (recent, values) = (Recent::decode(&mut bytes)?, Values::decode(&mut bytes)?);
         let mut lives = Vec::new();

@@ -3,6 +3,7 @@
 //!
 //! When it was over is decided by firings alone; the rule's clock only decides when that is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::id::Id;
@@ -13,7 +14,8 @@ use crate::event::Scalar;
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 
-use super::recent::{Recent, maybe_time, put_maybe_time};
+use super::about::About;
+use super::recent::{Matching, Recent, Seen, maybe_time, put_maybe_time};
 use super::record::{Alert, AlertStatus, Resolution, RuleInfo};
 use super::rules::Judge;
 
@@ -32,6 +34,10 @@ pub(super) struct Life {
     /// For what stays open until its condition is false.
     sustained: Option<Sustained>,
     counted: Counted,
+    /// What it is about beside the key.
+    about: Option<About>,
+    /// Whether something came since it was last counted.
+    touched: bool,
     /// Whether the latest firing's value is a lower bound.
     value_approximate: bool,
     /// Count and severity when it was last told.
@@ -74,7 +80,11 @@ impl Life {
             Some(position) => position.to_string(),
             None => format!("@{}", firing.time.as_millis()),
         };
-        let id = Id::new("alert").part(rule.id.as_bytes()).part(key.bytes());
+        let mut id = Id::new("alert").part(rule.id.as_bytes()).part(key.bytes());
+        let about = judge.tuple(firing).map(About::new);
+        if let Some(about) = &about {
+            id = id.part(about.tuple());
+        }
         let value = firing.value.clone();
         let alert = Alert {
             id: id.part(opener.as_bytes()).finish(),
@@ -107,14 +117,48 @@ impl Life {
             max_open: rule.alert.max_open,
             sustained: sustained(rule),
             counted: Counted { missed_before: cut, ..Counted::default() },
+            about,
+            touched: true,
             value_approximate: firing.approximate,
             told: None,
         }
     }
 
-    /// Whether a firing at `time` belongs to it.
-    pub(super) fn fits(&self, time: Timestamp) -> bool {
-        time + self.keep_open >= self.alert.opened_at && time <= self.reaches()
+    /// Whether a firing at `time`, about this tuple if any, belongs to it.
+    pub(super) fn fits(&self, time: Timestamp, tuple: Option<&Arc<[u8]>>) -> bool {
+        self.about.as_ref().map(About::tuple) == tuple
+            && time + self.keep_open >= self.alert.opened_at
+            && time <= self.reaches()
+    }
+
+    /// Whether an event with these tuples is one of those that it counts.
+    fn concerns(&self, tuples: &[u64]) -> bool {
+        self.about.as_ref().is_none_or(|about| tuples.contains(&about.hash()))
+    }
+
+    /// Takes note of one more event of the key.
+    pub(super) fn meet(&mut self, judge: &Judge, event: &Matching<'_>) {
+        if self.concerns(event.tuples) {
+            self.touched = true;
+            if let Some(about) = &mut self.about {
+                about.take(judge, event.fields, event.time);
+            }
+        }
+    }
+
+    /// Takes the values of those events that came before it opened, while they waited.
+    pub(super) fn look_back(&mut self, judge: &Judge, recent: &Recent) {
+        let Some(about) = &mut self.about else { return };
+        for seen in recent.latest(self.alert.first_seen, Timestamp::MAX, Some(about.hash())) {
+            if let Some(fields) = &seen.fields {
+                about.take(judge, fields, seen.time);
+            }
+        }
+    }
+
+    /// What is known of the events that it is about, if those are not all of its key's.
+    pub(super) fn about(&self) -> Option<&About> {
+        self.about.as_ref()
     }
 
     /// Takes a firing that fits.
@@ -142,6 +186,7 @@ impl Life {
             self.value_approximate = firing.approximate;
         }
         self.arrived = clock;
+        self.touched = true;
         if let Some(sustained) = &mut self.sustained {
             // True again.
             sustained.ended = sustained.ended.filter(|ended| *ended > firing.time);
@@ -213,16 +258,35 @@ impl Life {
     /// Counts what the key remembers together with what it let go.
     pub(super) fn recount(&mut self, recent: &Recent) {
         let (first, end) = (self.alert.first_seen, self.end().0);
-        self.alert.count = self.counted.events + recent.count(first, end);
-        let latest = recent.latest(first, end).next().map(|e| e.time).max(self.counted.last);
+        let tuple = self.about.as_ref().map(About::hash);
+        self.alert.count = self.counted.events + recent.count(first, end, tuple);
+        let latest = recent.latest(first, end, tuple).next().map(|e| e.time);
+        let latest = latest.max(self.counted.last);
         self.alert.last_seen = latest.unwrap_or(self.last.0);
         self.counted.lost |= self.counted.missed_before.is_some_and(|t| t >= first)
             || self.counted.missed_after.is_some_and(|t| t <= end);
         self.alert.approximate = self.counted.lost || self.value_approximate;
     }
 
+    /// Whether it must be counted again to know whether there is something to tell; asked once after
+    /// each event. What is about a tuple has to look at each event, and there may be many of those.
+    pub(super) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched) || self.about.is_none()
+    }
+
+    /// It makes room for another, and will not see what is still to come.
+    pub(super) fn cut_short(&mut self) {
+        self.counted.lost = true;
+    }
+
     /// The key lets an event go that nothing that may still come can reach.
-    pub(super) fn settle(&mut self, time: Timestamp) {
+    pub(super) fn settle(&mut self, seen: &Seen) {
+        if self.concerns(&seen.tuples) {
+            self.count(seen.time);
+        }
+    }
+
+    fn count(&mut self, time: Timestamp) {
         if time >= self.alert.first_seen && time <= self.end().0 {
             self.counted.events += 1;
             self.counted.last = self.counted.last.max(Some(time));
@@ -230,20 +294,26 @@ impl Life {
     }
 
     /// The key lets an event go for want of room.
-    pub(super) fn let_go(&mut self, time: Timestamp) {
+    pub(super) fn let_go(&mut self, seen: &Seen) {
+        let time = seen.time;
+        if !self.concerns(&seen.tuples) {
+            return;
+        }
         if time < self.alert.first_seen {
             self.counted.missed_before = self.counted.missed_before.max(Some(time));
         } else if time > self.end().0 {
             let earliest = self.counted.missed_after.map_or(time, |t| t.min(time));
             self.counted.missed_after = Some(earliest);
         } else {
-            self.settle(time);
+            self.count(time);
         }
     }
 
     /// An event came of which nobody can say whether it was counted.
-    pub(super) fn miss(&mut self, time: Timestamp) {
-        self.counted.lost |= time >= self.alert.first_seen && time <= self.end().0;
+    pub(super) fn miss(&mut self, event: &Matching<'_>) {
+        let time = event.time;
+        self.counted.lost |=
+            self.concerns(event.tuples) && time >= self.alert.first_seen && time <= self.end().0;
     }
 
     /// Whether there is something to tell: it is new, its severity rose, or its count reached a power
@@ -299,6 +369,10 @@ impl Life {
         let (count, severity) = self.told.unwrap_or((0, Severity::Info));
         codec::put_u64(out, count);
         codec::put_text(out, severity.name());
+        out.push(u8::from(self.about.is_some()));
+        if let Some(about) = &self.about {
+            about.encode(out);
+        }
     }
 
     /// Reads what was written.
@@ -317,6 +391,7 @@ impl Life {
         let flags = bytes.byte()?;
         let count = bytes.u64()?;
         let severity = bytes.text()?.parse().map_err(|_| Broken("a severity"))?;
+        let about = if bytes.byte()? == 0 { None } else { Some(About::decode(bytes)?) };
         Ok(Self {
             alert,
             last: (time, position),
@@ -326,6 +401,8 @@ impl Life {
             max_open,
             sustained,
             counted: Counted { events, last, missed_before, missed_after, lost: flags & 1 != 0 },
+            about,
+            touched: true,
             value_approximate: flags & 2 != 0,
             told: Some((count, severity)),
         })

@@ -8,6 +8,7 @@
 //!
 //! Whom to tell of an alert, and when, is decided elsewhere.
 
+mod about;
 mod as_event;
 mod correlation;
 mod entry;
@@ -20,10 +21,12 @@ mod rules;
 #[cfg(test)]
 mod scenarios;
 mod values;
+mod window;
 
 pub use correlation::{
     Change, Correlation, Findings, Fired, Judging, Limits, Note, Progress, Resume, TIMERS_PER_STEP,
 };
+pub use entry::ALERTS_PER_KEY;
 pub use pipeline::Pipeline;
 pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};
 pub use record::{Alert, AlertStatus, Resolution, RuleInfo, SCHEMA, Sample};

@@ -30,8 +30,21 @@ pub(super) struct Seen {
     pub(super) position: Position,
     /// The parts of the rule that it met.
     parts: Parts,
+    /// Of what it may be beside the key, hashes ([`super::about`]).
+    pub(super) tuples: Box<[u64]>,
     /// Kept for the newest [`SAMPLES_MAX`] and for those that a detector has yet to decide.
     pub(super) fields: Option<Fields>,
+}
+
+/// A matching event on its way into a key's memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matching<'a> {
+    pub(super) time: Timestamp,
+    pub(super) position: &'a Position,
+    pub(super) parts: Parts,
+    /// What it is about beside the key, hashes.
+    pub(super) tuples: &'a [u64],
+    pub(super) fields: &'a Fields,
 }
 
 /// What an event is to a key.
@@ -48,17 +61,16 @@ pub(super) enum Taken {
 }
 
 impl Recent {
-    /// Takes an event; `room` is how many are kept, and `let_go` is told the time of one that is not
-    /// kept any more. Events from `undecided` on keep their fields: they may yet open an alert.
+    /// Takes an event; `room` is how many are kept, and `let_go` is told of one that is not kept any
+    /// more. Events from `undecided` on keep their fields: they may yet open an alert.
     pub(super) fn take(
         &mut self,
-        (time, position): (Timestamp, &Position),
-        parts: Parts,
-        fields: &Fields,
+        event: Matching<'_>,
         room: usize,
         undecided: Timestamp,
-        let_go: impl FnOnce(Timestamp),
+        let_go: impl FnOnce(&Seen),
     ) -> Taken {
+        let Matching { time, position, parts, tuples, fields } = event;
         let at = self.place(time, position);
         if let Some(same) =
             self.events.get_mut(at).filter(|e| (e.time, &e.position) == (time, position))
@@ -72,7 +84,8 @@ impl Recent {
             self.cut = self.cut.max(Some(time));
             return Taken::TooOld;
         }
-        let seen = Seen { time, position: position.clone(), parts, fields: None };
+        let (position, tuples) = (position.clone(), tuples.into());
+        let seen = Seen { time, position, parts, tuples, fields: None };
         self.events.insert(at, seen);
         if at + SAMPLES_MAX >= self.events.len() || time >= undecided {
             if let Some(seen) = self.events.get_mut(at) {
@@ -88,7 +101,7 @@ impl Recent {
             && let Some(oldest) = self.events.pop_front()
         {
             self.cut = self.cut.max(Some(oldest.time));
-            let_go(oldest.time);
+            let_go(&oldest);
         }
         Taken::New
     }
@@ -103,24 +116,36 @@ impl Recent {
     }
 
     /// Lets go of events before `time`, which nothing that may still come can reach.
-    pub(super) fn settle(&mut self, time: Timestamp, mut let_go: impl FnMut(Timestamp)) {
-        while let Some(oldest) = self.events.front().map(|e| e.time).filter(|t| *t < time) {
-            self.events.pop_front();
-            let_go(oldest);
+    pub(super) fn settle(&mut self, time: Timestamp, mut let_go: impl FnMut(&Seen)) {
+        while self.events.front().is_some_and(|oldest| oldest.time < time) {
+            if let Some(oldest) = self.events.pop_front() {
+                let_go(&oldest);
+            }
         }
     }
 
-    /// How many events lie between two times, both included.
-    pub(super) fn count(&self, first: Timestamp, last: Timestamp) -> u64 {
+    /// How many events lie between two times, both included; only those with the tuple, if there is
+    /// one.
+    pub(super) fn count(&self, first: Timestamp, last: Timestamp, tuple: Option<u64>) -> u64 {
         let from = self.events.partition_point(|e| e.time < first);
         let to = self.events.partition_point(|e| e.time <= last);
-        to.saturating_sub(from) as u64
+        match tuple {
+            None => to.saturating_sub(from) as u64,
+            Some(_) => self.latest(first, last, tuple).count() as u64,
+        }
     }
 
-    /// The latest events between two times, both included, newest first.
-    pub(super) fn latest(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = &Seen> {
+    /// The latest events between two times, both included, newest first; only those with the tuple,
+    /// if there is one.
+    pub(super) fn latest(
+        &self,
+        first: Timestamp,
+        last: Timestamp,
+        tuple: Option<u64>,
+    ) -> impl Iterator<Item = &Seen> {
         let to = self.events.partition_point(|e| e.time <= last);
-        self.events.range(..to).rev().take_while(move |e| e.time >= first)
+        let between = self.events.range(..to).rev().take_while(move |e| e.time >= first);
+        between.filter(move |e| tuple.is_none_or(|tuple| e.tuples.contains(&tuple)))
     }
 
     /// The fields of an event, if they are kept.
@@ -155,7 +180,8 @@ impl Recent {
         for seen in &self.events {
             // A topic is written where it changes; mostly there is one.
             let same = topic == Some(&seen.position.topic);
-            out.push(u8::from(same) | u8::from(seen.fields.is_some()) << 1);
+            let (tuples, fields) = (!seen.tuples.is_empty(), seen.fields.is_some());
+            out.push(u8::from(same) | u8::from(fields) << 1 | u8::from(tuples) << 2);
             if !same {
                 codec::put_text(out, &seen.position.topic);
                 topic = Some(&seen.position.topic);
@@ -164,6 +190,10 @@ impl Recent {
             codec::put_i64(out, seen.position.offset);
             codec::put_time(out, seen.time);
             codec::put_u64(out, seen.parts.0);
+            if tuples {
+                codec::put_len(out, seen.tuples.len());
+                seen.tuples.iter().for_each(|tuple| out.extend_from_slice(&tuple.to_le_bytes()));
+            }
             if let Some(fields) = &seen.fields {
                 fields.encode(out);
             }
@@ -183,11 +213,18 @@ impl Recent {
             let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
             let position = Position { topic, partition, offset: bytes.i64()? };
             let (time, parts) = (bytes.time()?, Parts(bytes.u64()?));
+            let mut tuples = Vec::new();
+            if flags & 4 != 0 {
+                for _ in 0..bytes.count()? {
+                    tuples.push(bytes.fixed()?);
+                }
+            }
+            let tuples = tuples.into();
             let fields = if flags & 2 == 0 { None } else { Some(Fields::decode(bytes)?) };
             if events.back().is_some_and(|b| (b.time, &b.position) >= (time, &position)) {
                 return Err(Broken("events sorted by time and position"));
             }
-            events.push_back(Seen { time, position, parts, fields });
+            events.push_back(Seen { time, position, parts, tuples, fields });
         }
         Ok(Self { events, cut: maybe_time(bytes)? })
     }
@@ -216,8 +253,14 @@ mod tests {
         let position = Position::new("audit", 0, offset);
         let mut fields = Fields::default();
         fields.push("event.id".into(), [offset.to_string().as_str().into()].into());
-        let parts = Parts::default().with(part);
-        recent.take((at(time), &position), parts, &fields, room, Timestamp::MAX, |_| {})
+        let event = Matching {
+            time: at(time),
+            position: &position,
+            parts: Parts::default().with(part),
+            tuples: &[offset.cast_unsigned() % 3, 99][..=usize::from(offset % 2 == 0)],
+            fields: &fields,
+        };
+        recent.take(event, room, Timestamp::MAX, |_| {})
     }
 
     fn with_fields(recent: &Recent) -> Vec<i64> {
@@ -233,7 +276,7 @@ mod tests {
         assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::NewPart);
         assert_eq!(take(&mut recent, 5, 0, 1, 9), Taken::Duplicate);
         assert_eq!(take(&mut recent, 5, 1, 0, 9), Taken::New);
-        assert_eq!(recent.count(at(5), at(5)), 2);
+        assert_eq!(recent.count(at(5), at(5), None), 2);
     }
 
     #[test]
@@ -260,18 +303,16 @@ mod tests {
         assert_eq!(recent.cut(), Some(at(5)));
         let mut gone = None;
         let position = Position::new("audit", 0, 20);
-        recent.take(
-            (at(20), &position),
-            Parts::FIRST,
-            &Fields::default(),
-            3,
-            Timestamp::MAX,
-            |time| {
-                gone = Some(time);
-            },
-        );
+        let event = Matching {
+            time: at(20),
+            position: &position,
+            parts: Parts::FIRST,
+            tuples: &[],
+            fields: &Fields::default(),
+        };
+        recent.take(event, 3, Timestamp::MAX, |seen| gone = Some(seen.time));
         assert_eq!((gone, recent.cut()), (Some(at(10)), Some(at(10))));
-        assert_eq!(recent.count(at(0), at(99)), 3);
+        assert_eq!(recent.count(at(0), at(99), None), 3);
     }
 
     #[test]
@@ -281,13 +322,28 @@ mod tests {
             let offset = i64::try_from(recent.events.len()).unwrap();
             take(&mut recent, n, offset, 0, 9);
         }
-        assert_eq!(recent.count(at(2), at(3)), 3);
-        let newest: Vec<i64> = recent.latest(at(2), at(3)).map(|e| e.position.offset).collect();
-        assert_eq!(newest, [3, 2, 1]);
+        assert_eq!(recent.count(at(2), at(3), None), 3);
+        let newest = recent.latest(at(2), at(3), None).map(|e| e.position.offset);
+        assert_eq!(newest.collect::<Vec<_>>(), [3, 2, 1]);
         let mut gone = Vec::new();
-        recent.settle(at(3), |time| gone.push(time.as_millis()));
+        recent.settle(at(3), |seen| gone.push(seen.time.as_millis()));
         assert_eq!(gone, [1, 2, 2]);
         assert_eq!(recent.cut(), None);
+    }
+
+    #[test]
+    fn events_are_told_apart_by_their_tuples() {
+        let mut recent = Recent::default();
+        for n in 0..6 {
+            take(&mut recent, n, n, 0, 9);
+        }
+        // Those with an even offset have the tuple 99, too.
+        assert_eq!(recent.count(at(0), at(5), Some(99)), 3);
+        assert_eq!(recent.count(at(1), at(4), Some(99)), 2);
+        assert_eq!(recent.count(at(0), at(5), Some(0)), 2);
+        assert_eq!(recent.count(at(0), at(5), Some(7)), 0);
+        let newest = recent.latest(at(0), at(5), Some(1)).map(|e| e.position.offset);
+        assert_eq!(newest.collect::<Vec<_>>(), [4, 1]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::engine::Fields;
 use crate::event::{Event, FieldName, Scalar, Wanted};
 use crate::rule::{ALERT_FIELDS, TemplateContext};
 
+use super::about::About;
 use super::life::Life;
 use super::recent::{Recent, SAMPLES_MAX};
 use super::record::{Alert, RuleInfo, Sample};
@@ -102,6 +103,7 @@ impl Judge {
         if life.is_value_bound() {
             context.lower_bounds.extend(["alert.value", "alert.peak"]);
         }
+        let values = life.about().map_or(values, |about| &about.values);
         for (name, values) in values.between(life.alert.first_seen, life.end().0) {
             if let Ok(name) = FieldName::parse(name) {
                 context.values.insert(name, values);
@@ -159,7 +161,7 @@ pub(super) fn refresh_samples(life: &mut Life, recent: &Recent) {
     let Some(opener) = shown.next() else { return };
     let mut latest: Vec<Sample> = Vec::new();
     let remembered = recent
-        .latest(first, end)
+        .latest(first, end, life.about().map(About::hash))
         .filter_map(|e| e.fields.as_ref().map(|fields| sample(&e.position, e.time, fields)));
     for candidate in remembered.chain(shown.rev()) {
         let known = candidate.position == opener.position

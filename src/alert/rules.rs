@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::Severity;
-use crate::engine::Key;
+use crate::base::{Severity, Timestamp};
+use crate::detectors::Occurrence;
 use crate::engine::matching::Fault;
+use crate::engine::{Fields, Key, Signal, Signals};
 use crate::event::{FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
+
+use super::values::Values;
 
 /// Rules by id and version.
 #[derive(Debug, Default)]
@@ -96,6 +99,24 @@ impl Judge {
     /// The rule.
     pub fn rule(&self) -> &Arc<Rule> {
         &self.rule
+    }
+
+    /// Adds the values of an event that titles show.
+    pub(super) fn show(&self, values: &mut Values, fields: &Fields, time: Timestamp) {
+        for field in &self.values {
+            fields.get(field).iter().for_each(|value| values.take(field, value, time));
+        }
+    }
+
+    /// What the detector sees of a signal; `None` without one.
+    pub(super) fn occurrence(&self, event: &Signals, signal: &Signal) -> Option<Occurrence> {
+        self.rule.detector.as_ref()?;
+        Some(Occurrence {
+            time: event.time,
+            position: event.position.clone(),
+            parts: signal.parts,
+            values: self.reads.iter().map(|name| signal.fields.get(name).to_vec()).collect(),
+        })
     }
 
     /// A key's values by field, as it is spelt.

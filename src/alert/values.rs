@@ -9,10 +9,10 @@ use crate::rule::template::VALUES_MAX;
 use crate::state::codec::{self, Broken, Reader};
 
 /// By field: at most [`VALUES_MAX`] values, those that were seen last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Values(BTreeMap<Arc<str>, Vec<Kept>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     value: Scalar,
     first: Timestamp,

@@ -16,6 +16,7 @@ mod impossible_travel_tests;
 pub mod metric;
 #[cfg(test)]
 mod metric_tests;
+pub mod new_value;
 pub mod ratio;
 #[cfg(test)]
 mod ratio_tests;
@@ -34,6 +35,7 @@ mod total;
 mod verdict;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::document::Table;
@@ -83,6 +85,7 @@ pub const DETECTORS: &[&DetectorSpec] = &[
     &ratio::SPEC,
     &sequence::SPEC,
     &temporal::SPEC,
+    &new_value::SPEC,
     &change::SPEC,
     &impossible_travel::SPEC,
 ];
@@ -212,6 +215,17 @@ pub trait Detector: fmt::Debug + Send + Sync {
 
     /// The event fields whose values it reads.
     fn fields(&self) -> Vec<FieldName>;
+
+    /// Whether an alert is about a tuple of values beside the key ([`Firing::tuple`]): `new_value`.
+    fn is_about_tuples(&self) -> bool {
+        false
+    }
+
+    /// The tuples that an event has, as [`Firing::tuple`] names them, without repeats; whether they
+    /// are known or new. None if it [is not about tuples](Self::is_about_tuples).
+    fn tuples(&self, _occurrence: &Occurrence) -> Vec<Arc<[u8]>> {
+        Vec::new()
+    }
 
     /// Whether its alerts stay open until the condition is false ([`Verdict::Ended`]), and
     /// `keep_open` counts from then on: `absence`, spike down, every `below` and `at_most` (RULES §5).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fields::{self, Scope};
 use super::template::Template;
-use super::{AlertSettings, Context, SeverityCase, condition, syntax};
+use super::{AlertSettings, Context, Per, SeverityCase, condition, syntax};
 use crate::base::document::{Spanned, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, duration};
 use crate::detectors::Detector;
@@ -24,11 +24,13 @@ pub(super) fn read(
 ) -> AlertSettings {
     let within = detector.and_then(Detector::within);
     let sustained = detector.is_some_and(Detector::is_sustained);
+    let is_about_tuples = detector.is_some_and(Detector::is_about_tuples);
     let shortest = within.unwrap_or(KEEP_OPEN);
     let mut settings = AlertSettings {
         // What stays open until its condition is false has only to wait for it to come back.
         keep_open: if sustained { shortest.min(KEEP_OPEN) } else { shortest },
         max_open: within.unwrap_or_default().max(MAX_OPEN),
+        per: if is_about_tuples { Per::Tuple } else { Per::Key },
         title: None,
         summary: None,
         cases: Vec::new(),
@@ -36,6 +38,9 @@ pub(super) fn read(
     let Some(mut table) = table else { return settings };
     let keep_open = table.duration("keep_open", found);
     let max_open = table.duration("max_open", found);
+    if let Some(text) = table.text("per", found) {
+        settings.per = per(&text, is_about_tuples, found).unwrap_or(settings.per);
+    }
     settings.title = table
         .text("title", found)
         .and_then(|text| template(&text, Template::line(&text), context, found));
@@ -49,6 +54,18 @@ pub(super) fn read(
     let shortest = within.filter(|_| !sustained);
     lifetimes(&mut settings, keep_open, max_open, shortest, found);
     settings
+}
+
+/// What an alert belongs to; there is a choice only where the detector finds tuples.
+fn per(text: &Text, is_about_tuples: bool, found: &mut Diagnostics) -> Option<Per> {
+    if !is_about_tuples {
+        let message =
+            "expected `per` only beside `[new_value]`: all other alerts belong to the key";
+        let mistake = Diagnostic::error("bad-per", text.span.clone(), message);
+        found.push(mistake.help("leave it out"));
+        return None;
+    }
+    syntax::choice(text, "bad-per", Per::ALL.iter().map(|per| (per.name(), *per)), found)
 }
 
 fn lifetimes(

@@ -77,6 +77,7 @@ pub(super) fn hash(rule: &Rule) -> u64 {
         .parts(rule.exceptions.iter().map(|e| &e.reason))
         .part(duration::print(rule.alert.keep_open))
         .part(duration::print(rule.alert.max_open))
+        .part(rule.alert.per.name())
         .maybe(rule.alert.title.as_ref().map(super::Template::text))
         .maybe(rule.alert.summary.as_ref().map(super::Template::text));
     for case in &rule.alert.cases {

@@ -225,12 +225,37 @@ pub struct AlertSettings {
     pub keep_open: Duration,
     /// How long after its opening it resolves at the latest.
     pub max_open: Duration,
+    /// What an alert belongs to.
+    pub per: Per,
     /// The alert's title; `None`: the rule's.
     pub title: Option<Template>,
     /// The alert's summary.
     pub summary: Option<Template>,
     /// Severity by case, first match wins; conditions read the firing event and `alert.*`.
     pub cases: Vec<SeverityCase>,
+}
+
+/// What an alert belongs to, beside its rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// The key.
+    Key,
+    /// The key and the tuple of values that the detector found: for `[new_value]`, unless the rule
+    /// says otherwise.
+    Tuple,
+}
+
+impl Per {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Key, Self::Tuple];
+
+    /// The name in rule files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Tuple => "tuple",
+        }
+    }
 }
 
 impl AlertSettings {

@@ -234,7 +234,7 @@ fn id_trouble(id: &str) -> Option<String> {
 }
 
 /// A word out of a fixed set.
-fn choice<T: Copy>(
+pub(super) fn choice<T: Copy>(
     text: &Text,
     code: &'static str,
     choices: impl Iterator<Item = (&'static str, T)> + Clone,

@@ -143,23 +143,23 @@ fn a_key_that_slipped_below_a_table() {
     check(
         &rule("[alert]\ntitle = \"x\"\nruns = 1\ntags = [\"a\"]"),
         &expect![[r#"
-        error[unknown-key]: unknown key `runs` in `[alert]`
-         --> rules/x.toml:6:1
-          |
-        6 | runs = 1
-          | ^^^^
-          |
-          = help: known keys: keep_open, max_open, title, summary, severity
+            error[unknown-key]: unknown key `runs` in `[alert]`
+             --> rules/x.toml:6:1
+              |
+            6 | runs = 1
+              | ^^^^
+              |
+              = help: known keys: keep_open, max_open, per, title, summary, severity
 
-        error[unknown-key]: unknown key `tags` in `[alert]`
-         --> rules/x.toml:7:1
-          |
-        7 | tags = ["a"]
-          | ^^^^
-          |
-          = help: `tags` belongs above the first table: in TOML, keys below a `[table]` are that table's
+            error[unknown-key]: unknown key `tags` in `[alert]`
+             --> rules/x.toml:7:1
+              |
+            7 | tags = ["a"]
+              | ^^^^
+              |
+              = help: `tags` belongs above the first table: in TOML, keys below a `[table]` are that table's
 
-    "#]],
+        "#]],
     );
 }
 
@@ -220,15 +220,15 @@ fn two_detectors() {
 #[test]
 fn a_detector_of_a_later_version() {
     check(
-        &rule("new_value = { fields = [\"source.ip\"] }"),
+        &rule("spike = { factor = 3, within = \"1h\" }"),
         &expect![[r#"
-            error[not-available]: the detector `[new_value]` is not available in this version
+            error[not-available]: the detector `[spike]` is not available in this version
              --> rules/x.toml:4:1
               |
-            4 | new_value = { fields = ["source.ip"] }
-              | ^^^^^^^^^
+            4 | spike = { factor = 3, within = "1h" }
+              | ^^^^^
               |
-              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, change
+              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, new_value, change, impossible_travel
 
         "#]],
     );

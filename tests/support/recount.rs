@@ -1,8 +1,8 @@
 //! What the alerts of one rule must be, by brute force: the oracle that Hark is held against.
 //!
-//! Written from the rules' semantics alone (windows §3, threshold, cardinality and change §4, alerts §5) and sharing no
-//! code with the engine: it keeps every event, looks at all of them again for each new one, and is
-//! slow. It takes the signals and clock ticks of one rule in the order of the log.
+//! Written from the rules' semantics alone (windows §3, threshold, cardinality, change and `new_value`
+//! §4, alerts §5) and sharing no code with the engine: it keeps every event, looks at all of them again
+//! for each new one, and is slow. It takes the signals and clock ticks of one rule in the order of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) distinct: bool,
     /// `within` of a rule that fires when the values differ from those before.
     pub(crate) change: Option<i64>,
+    /// `forget` of a rule that fires on each value that is new, with an alert for each.
+    pub(crate) novel: Option<i64>,
     /// Whether there is a `group_by`.
     pub(crate) grouped: bool,
     pub(crate) lateness: i64,
@@ -38,6 +40,8 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Recounted {
     pub(crate) key: String,
+    /// The new value, where each has an alert of its own.
+    pub(crate) tuple: Option<String>,
     pub(crate) opener: Place,
     pub(crate) opened_at: i64,
     pub(crate) first_seen: i64,
@@ -67,10 +71,10 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
             }
             Step::Event { key, time, place, values } => {
                 let now = clock - settings.lateness;
-                let late = match (settings.threshold, settings.change) {
-                    (Some((_, within)), _) => *time < now - within,
-                    (None, Some(_)) => *time < now,
-                    (None, None) => false,
+                let waits = settings.change.is_some() || settings.novel.is_some();
+                let late = match settings.threshold {
+                    Some((_, within)) => *time < now - within,
+                    None => waits && *time < now,
                 };
                 if late {
                     continue;
@@ -82,7 +86,7 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
                 }
                 state.all.push(event.clone());
                 state.values.insert(event.clone(), values.clone());
-                if settings.change.is_some() {
+                if waits {
                     continue;
                 }
                 if settings.threshold.is_none() && !settings.grouped {
@@ -104,6 +108,7 @@ pub(crate) fn recount(settings: &Settings, log: &[Step]) -> Vec<Recounted> {
 fn at_once(key: &str, (time, place): (i64, Place)) -> Recounted {
     Recounted {
         key: key.to_owned(),
+        tuple: None,
         opener: place,
         opened_at: time,
         first_seen: time,
@@ -130,6 +135,7 @@ struct Key {
 }
 
 struct Open {
+    tuple: Option<String>,
     opener: Place,
     opened_at: i64,
     /// Time, place and value of each firing.
@@ -141,6 +147,7 @@ struct Open {
 
 struct Fired {
     event: (i64, Place),
+    tuple: Option<String>,
     first: i64,
     value: Value,
 }
@@ -169,10 +176,13 @@ impl Key {
 
     /// Whatever the clock has passed and was not decided before, each when the clock passes it.
     fn decide(&mut self, settings: &Settings, key: &str, now: i64, over: &mut Vec<Recounted>) {
-        let Some(within) = settings.change else { return };
         let mut passed: Vec<_> = self.all.iter().filter(|event| event.0 < now).cloned().collect();
         passed.retain(|event| !self.values[event].is_empty());
         passed.sort();
+        if let Some(forget) = settings.novel {
+            self.decide_novel(settings, key, &passed, forget, over);
+        }
+        let Some(within) = settings.change else { return };
         for pair in passed.windows(2) {
             let (before, event) = (&pair[0], &pair[1]);
             if self.fired.contains(event) || event.0 - before.0 > within {
@@ -188,8 +198,38 @@ impl Key {
                 many => format!("[\"{}\"]", many.join("\",\"")),
             };
             self.announce(settings, key, event.0, over);
-            let fired = Fired { event: event.clone(), first: event.0, value: Value::Text(value) };
-            self.assign(settings, vec![fired], event.0 + 1);
+            let (event, first, value) = (event.clone(), event.0, Value::Text(value));
+            self.assign(settings, vec![Fired { event, tuple: None, first, value }], first + 1);
+        }
+    }
+
+    /// Each value that none of those that the clock passed before had within `forget`.
+    fn decide_novel(
+        &mut self,
+        settings: &Settings,
+        key: &str,
+        passed: &[(i64, Place)],
+        forget: i64,
+        over: &mut Vec<Recounted>,
+    ) {
+        for (n, event) in passed.iter().enumerate() {
+            if self.fired.contains(event) {
+                continue;
+            }
+            self.fired.push(event.clone());
+            self.announce(settings, key, event.0, over);
+            for value in self.values[event].clone() {
+                let seen = |before: &(i64, Place)| {
+                    event.0 - before.0 <= forget && self.values[before].contains(&value)
+                };
+                if passed[..n].iter().any(seen) {
+                    continue;
+                }
+                let (event, first) = (event.clone(), event.0);
+                let told = Value::Text(format!("\"{value}\""));
+                let fired = Fired { event, tuple: Some(value), first, value: told };
+                self.assign(settings, vec![fired], first + 1);
+            }
         }
     }
 
@@ -197,7 +237,9 @@ impl Key {
         for fired in all {
             let time = fired.event.0;
             let fits = |open: &Open| {
-                time >= open.opened_at - settings.keep_open && time <= open.end(settings).0
+                open.tuple == fired.tuple
+                    && time >= open.opened_at - settings.keep_open
+                    && time <= open.end(settings).0
             };
             // Of those that it fits, the one that opened last.
             let mut best: Option<usize> = None;
@@ -208,6 +250,7 @@ impl Key {
             }
             let n = best.unwrap_or_else(|| {
                 self.open.push(Open {
+                    tuple: fired.tuple.clone(),
                     opener: fired.event.1.clone(),
                     opened_at: time,
                     firings: Vec::new(),
@@ -227,7 +270,7 @@ impl Key {
     fn judge(&mut self, settings: &Settings, event: (i64, Place)) -> Vec<Fired> {
         let Some((count, within)) = settings.threshold else {
             let first = event.0;
-            return vec![Fired { event, first, value: Value::Number(1) }];
+            return vec![Fired { event, tuple: None, first, value: Value::Number(1) }];
         };
         let full = self.kept.len() >= 4 * count;
         if full && self.kept.iter().all(|kept| event < *kept) {
@@ -247,7 +290,8 @@ impl Key {
             };
             if value >= count && !self.fired.contains(last) {
                 let value = Value::Number(value);
-                found.push(Fired { event: last.clone(), first: window[0].0, value });
+                let (event, first) = (last.clone(), window[0].0);
+                found.push(Fired { event, tuple: None, first, value });
             }
         }
         self.fired.extend(found.iter().map(|fired| fired.event.clone()));
@@ -268,12 +312,14 @@ impl Key {
             let counted: Vec<i64> = self
                 .all
                 .iter()
+                .filter(|event| alert.tuple.iter().all(|own| self.values[*event].contains(own)))
                 .map(|(time, _)| *time)
                 .filter(|time| *time >= alert.first_seen && *time <= resolved_at)
                 .collect();
             let latest = alert.firings.iter().max().unwrap();
             over.push(Recounted {
                 key: key.to_owned(),
+                tuple: alert.tuple.clone(),
                 opener: alert.opener.clone(),
                 opened_at: alert.opened_at,
                 first_seen: alert.first_seen,

@@ -3,6 +3,7 @@
 
 mod memory;
 mod sustained;
+mod tuples;
 mod waiting;
 
 use std::sync::Arc;
@@ -51,24 +52,22 @@ impl Scene {
         self.known.add(&self.rule, &Sets::default()).unwrap();
     }
 
-    /// Runs lines of `event SECONDS [KEY]`, `again` (the last event once more), `meets` (an event that
-    /// meets the second part too), `clock SECONDS`.
+    /// Runs lines of `event SECONDS [KEY [ADDRESS,…]]`, `meets` (an event that meets the second part
+    /// too), `lesson` (one that meets nothing else), `again` (the last event once more) and
+    /// `clock SECONDS`.
     fn run(&mut self, script: &str) -> &mut Self {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let mut words = line.split_whitespace();
             let what = words.next().unwrap();
             let time = seconds(words.next().unwrap());
+            self.offset += i64::from(matches!(what, "event" | "meets" | "lesson"));
+            let user = words.next().unwrap_or("Eve");
+            let own = format!("10.0.0.{}", self.offset);
+            let addresses = words.next().unwrap_or(&own);
             let record = match what {
-                "event" => {
-                    self.offset += 1;
-                    self.event(time, self.offset, words.next().unwrap_or("Eve"))
-                }
-                "meets" => {
-                    self.offset += 1;
-                    let key = words.next().unwrap_or("Eve");
-                    meeting(self.event(time, self.offset, key), Parts::FIRST.with(1))
-                }
-                "again" => self.event(time, self.offset, words.next().unwrap_or("Eve")),
+                "event" | "again" => self.met(time, self.offset, user, addresses, Parts::FIRST),
+                "meets" => self.met(time, self.offset, user, addresses, Parts(0b11)),
+                "lesson" => self.met(time, self.offset, user, addresses, Parts(0b10)),
                 _ => tick(time),
             };
             let mut out = Findings::default();
@@ -86,16 +85,39 @@ impl Scene {
         self
     }
 
+    /// Writes everything that is remembered, as the changelog would, and starts anew from it.
+    fn restart(&mut self) {
+        let clock = self.partition.encode_clock();
+        let changes = self.partition.take_changes();
+        self.partition = Correlation::new(Limits::default());
+        for change in changes {
+            let value = change.value.unwrap();
+            self.partition.restore_key(change.rule, change.key, &value).unwrap();
+        }
+        self.partition.restore_clock(&clock).unwrap();
+    }
+
     fn event(&self, time: Timestamp, offset: i64, user: &str) -> Record {
+        self.met(time, offset, user, &format!("10.0.0.{offset}"), Parts::FIRST)
+    }
+
+    fn met(
+        &self,
+        time: Timestamp,
+        offset: i64,
+        user: &str,
+        addresses: &str,
+        parts: Parts,
+    ) -> Record {
         let mut fields = Fields::default();
         fields.push("user.name".into(), [Scalar::from(user)].into());
-        fields.push("source.ip".into(), [Scalar::from(&*format!("10.0.0.{offset}"))].into());
+        fields.push("source.ip".into(), addresses.split(',').map(Scalar::from).collect());
         let group: Vec<String> = self.rule.group_by.iter().map(ToString::to_string).collect();
         let values: &[Scalar] = if group.is_empty() { &[] } else { &[user.into()] };
         let signal = Signal {
             rule: self.rule.id.clone(),
             version: self.rule.hash,
-            parts: Parts::FIRST,
+            parts,
             key: Key::new(&group, values),
             fields,
         };

@@ -79,14 +79,7 @@ fn however_many_wait_each_alert_is_worded_by_its_own_event_also_after_a_restart(
             assert_eq!(scene.partition.apply(&record, &scene.known, &mut out), Progress::Done);
         }
         if restart {
-            let clock = scene.partition.encode_clock();
-            let changes = scene.partition.take_changes();
-            scene.partition = Correlation::new(Limits::default());
-            for change in changes {
-                let value = change.value.unwrap();
-                scene.partition.restore_key(change.rule, change.key, &value).unwrap();
-            }
-            scene.partition.restore_clock(&clock).unwrap();
+            scene.restart();
         }
         assert_eq!(out.alerts, []);
         let end = tick(Timestamp::from_millis(9_000_000));

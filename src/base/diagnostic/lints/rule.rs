@@ -88,6 +88,13 @@ pub(super) const LINTS: &[Lint] = &[
         "[alert]\nkeep_open = \"2h\"\nmax_open = \"12h\"",
     ),
     error(
+        "bad-per",
+        Home::Rule,
+        "Only alerts of `[new_value]` may belong to something other than the key.",
+        "[threshold]\ncount = 5\nwithin = \"10m\"\n[alert]\nper = \"key\"",
+        "[new_value]\nfields = [\"source.ip\"]\n[alert]\nper = \"key\"",
+    ),
+    error(
         "bad-template",
         Home::Rule,
         "A title or summary does not read as a template.",
@@ -159,6 +166,13 @@ pub(super) const ADVICE: &[Lint] = &[
         "The rule looks back further than Kafka keeps signals: after a restart it may have forgotten what it counted.",
         "[threshold]\ncount = 5\nwithin = \"30d\"",
         "[threshold]\ncount = 5\nwithin = \"1d\"",
+    ),
+    warning(
+        "learns-from-everything",
+        Home::Rule,
+        "`learn_when` asks for nothing but that a field is there: nearly every event would go through the detector, and anybody's event would teach it.",
+        "[new_value]\nfields = [\"source.ip\"]\nlearn_when = 'source.ip: *'",
+        "[new_value]\nfields = [\"source.ip\"]\nlearn_when = 'event.category: authentication and event.outcome: success'",
     ),
     warning(
         "missing-test",
