@@ -511,19 +511,19 @@ fn an_override_in_a_rules_own_file_is_refused() {
 }
 
 #[test]
-fn rules_on_alerts_are_refused() {
+fn a_field_that_alerts_do_not_have() {
     check(
-        &rule("group_by = [\"rule.id\"]"),
+        &rule("group_by = [\"rule.idd\"]"),
         &expect![[r#"
-        error[not-available]: rules on alerts (`rule.id`) are not available in this version
-         --> rules/x.toml:4:14
-          |
-        4 | group_by = ["rule.id"]
-          |              ^^^^^^^
-          |
-          = help: a rule can watch audit events only
+            error[unknown-field]: unknown field `rule.idd`
+             --> rules/x.toml:4:14
+              |
+            4 | group_by = ["rule.idd"]
+              |              ^^^^^^^^
+              |
+              = help: did you mean `rule.id`?
 
-    "#]],
+        "#]],
     );
 }
 
@@ -574,14 +574,6 @@ exception = [
               |                        ^^^^^^^
               |
               = help: `[lists.office]` is written in the configuration; for the text itself use quotes: `"@office"`
-
-            error[not-available]: rules on alerts (`event.kind: alert`) are not available in this version
-              --> rules/x.toml:10:12
-               |
-            10 |   { when = "event.kind: alert", reason = "x" },
-               |            ^^^^^^^^^^^^^^^^^^^
-               |
-               = help: a rule can watch audit events only
 
         "#]],
     );
