@@ -18,8 +18,9 @@
 //! is one event that met one rule's query, on its way to the detector; an *alert* is what a rule
 //! found about one key: it opens, grows, resolves; a *notification* is a message to people about
 //! alerts; a *notifier* is a channel for it; a *sink* stores events or alerts; *lists* and
-//! *schedules* are named sets that queries use; a *dead letter* is a record that could not be used,
-//! with the reason.
+//! *schedules* are named sets that queries use, *tables* are what mappings look values up in; an
+//! *override* tunes rules without touching their files; a *dead letter* is a record that could not be
+//! used, with the reason.
 //!
 //! # The map
 //!
@@ -30,7 +31,7 @@
 //! |---|---|
 //! | `cli` | what a person can ask for; the only place that prints |
 //! | `app` | configuration → running daemon; drains and stops |
-//! | `config` | the file an operator writes, with environment and secrets |
+//! | `config` | the file an operator writes, with environment and secrets; lists and tables that change |
 //! | `admin` | health and metrics over HTTP |
 //! | `role` | match, correlate, notify, deliver: what each does with its records |
 //! | `kafka` | the only folder that names rdkafka: clients, topics, the embedded broker |
