@@ -173,6 +173,9 @@ impl Entry {
         arrival: Option<&Arrival<'_>>,
         out: &mut Findings,
     ) {
+        for (time, position) in said.all_unmatched() {
+            self.recent.forget(*time, position);
+        }
         for verdict in said.iter() {
             let firing = match verdict {
                 Verdict::Fired(firing) => firing,

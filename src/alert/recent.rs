@@ -106,6 +106,14 @@ impl Recent {
         Taken::New
     }
 
+    /// Lets go of an event that turned out not to be one of the rule's.
+    pub(super) fn forget(&mut self, time: Timestamp, position: &Position) {
+        let at = self.place(time, position);
+        if self.events.get(at).is_some_and(|e| (e.time, &e.position) == (time, position)) {
+            self.events.remove(at);
+        }
+    }
+
     /// Nothing before `undecided` waits any more: only the newest keep their fields.
     pub(super) fn release(&mut self, undecided: Timestamp) {
         let older = self.events.len().saturating_sub(SAMPLES_MAX);

@@ -37,7 +37,10 @@ pub enum Verdict {
 
 /// What a detector said, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Verdicts(Vec<Verdict>);
+pub struct Verdicts {
+    said: Vec<Verdict>,
+    unmatched: Vec<(Timestamp, Position)>,
+}
 
 impl Verdicts {
     /// Nothing yet.
@@ -47,22 +50,34 @@ impl Verdicts {
 
     /// The condition was true.
     pub fn push(&mut self, firing: Firing) {
-        self.0.push(Verdict::Fired(firing));
+        self.said.push(Verdict::Fired(firing));
     }
 
     /// The condition became false at `time`.
     pub fn ended(&mut self, time: Timestamp) {
-        self.0.push(Verdict::Ended(time));
+        self.said.push(Verdict::Ended(time));
+    }
+
+    /// An event that met a part turned out not to match after all, so that alerts do not count it:
+    /// what a step asks of earlier ones ([`Query::step_terms`](crate::query::Query::step_terms)) was
+    /// not so.
+    pub fn unmatched(&mut self, time: Timestamp, position: Position) {
+        self.unmatched.push((time, position));
+    }
+
+    /// The events that turned out not to match.
+    pub fn all_unmatched(&self) -> &[(Timestamp, Position)] {
+        &self.unmatched
     }
 
     /// Everything that was said, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Verdict> {
-        self.0.iter()
+        self.said.iter()
     }
 
     /// The firings alone, in order.
     pub fn firings(&self) -> impl Iterator<Item = &Firing> {
-        self.0.iter().filter_map(|verdict| match verdict {
+        self.said.iter().filter_map(|verdict| match verdict {
             Verdict::Fired(firing) => Some(firing),
             Verdict::Ended(_) => None,
         })
@@ -70,11 +85,12 @@ impl Verdicts {
 
     /// Forgets what was said.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.said.clear();
+        self.unmatched.clear();
     }
 
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.said.is_empty() && self.unmatched.is_empty()
     }
 }

@@ -10,4 +10,5 @@ mod bounds;
 mod examples;
 mod queries;
 mod reference;
+mod sequences;
 mod travel;

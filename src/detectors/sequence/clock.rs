@@ -78,6 +78,12 @@ impl Memory {
             // Those that are left ended no longer ago than it had to be absent for.
             self.ended.clear();
         }
+        let present = |n: usize| self.plan.steps.get(n).is_some_and(|step| !step.absent);
+        if self.plan.counted().meets(event.note.parts)
+            && !(0..matches.len()).any(|n| present(n) && matches_step(n))
+        {
+            out.unmatched(event.time, event.position.clone());
+        }
         let completions = self.chain.take(place, &matches_step, &self.barriers);
         for completion in completions {
             self.complete(completion, out);

@@ -19,7 +19,7 @@
 //! `$steps.name.field` reads the latest event before the judged one that matches that step, part of an
 //! assignment or not. Without such an event the comparison is false. MATCH cannot know it: a step
 //! with *k* such comparisons has 2^*k* parts, one for each way they may turn out, and the memory of
-//! the key tells which of them it is. At most [`VALUES_MAX`] values of a field are compared.
+//! the key tells which of them it is; alerts count an event until it turns out that it was none. At most [`VALUES_MAX`] values of a field are compared.
 //!
 //! *When.* Plain steps are decided on arrival ([`arrival`]); with an absent step or `$steps`, on the
 //! clock ([`clock`]): until it has passed an event, the one before may be missing. Both find
@@ -205,6 +205,13 @@ impl Plan {
         self.steps.iter().filter(|step| !step.absent).map(|step| step.count as u64).sum()
     }
 
+    /// The parts of the steps that have events.
+    fn counted(&self) -> Parts {
+        let present = self.steps.iter().filter(|step| !step.absent);
+        let parts = present.flat_map(|step| step.first_part..step.first_part + step.asked.len());
+        parts.fold(Parts::default(), Parts::with)
+    }
+
     /// Whether something can only be known when the clock has passed it.
     fn waits(&self) -> bool {
         self.steps.iter().any(|step| step.absent || !step.terms.is_empty())
@@ -288,9 +295,7 @@ impl Detector for Sequence {
     }
 
     fn counted(&self) -> Parts {
-        let present = self.0.steps.iter().filter(|step| !step.absent);
-        let parts = present.flat_map(|step| step.first_part..step.first_part + step.asked.len());
-        parts.fold(Parts::default(), Parts::with)
+        self.0.counted()
     }
 
     fn keeps(&self) -> usize {

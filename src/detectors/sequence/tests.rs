@@ -289,6 +289,20 @@ fn steps_are_asked_for_the_latest_match_before_the_judged_event() {
 }
 
 #[test]
+fn an_event_that_turns_out_not_to_match_is_told() {
+    let detector = bench::detector(&SPEC, &steps("source.ip: $steps.login.source.ip"));
+    let mut state = detector.fresh(START);
+    for (n, (part, ip)) in [(0, "1.1.1.1"), (2, "2.2.2.2"), (2, "1.1.1.1")].iter().enumerate() {
+        let values = vec![vec![Scalar::from(*ip)]];
+        let n = i64::try_from(n).unwrap();
+        bench::observe(&mut *state, &Occurrence { values, ..event(n, n, &[*part]) });
+    }
+    let said = bench::advance(&mut *state, 9);
+    assert_eq!(said.all_unmatched(), [(at(1), Position::new("audit", 0, 1))]);
+    assert_eq!(told(&said).unwrap(), "[2@2(0)]");
+}
+
+#[test]
 fn steps_compare_as_fields_do() {
     let both = |text: &str, own: Scalar, other: Scalar, fires: bool| {
         let expected = if fires { "[9@1(0)]" } else { "" };
