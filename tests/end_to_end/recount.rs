@@ -212,7 +212,40 @@ pub(crate) fn recount(lines: &[Line], business: &Range<i64>, now: i64) -> Vec<To
             alerts.extend(rule.alerts(&key, &times, now));
         }
     }
+    alerts.extend(logins_after_failures(&facts, now));
     alerts.sort();
+    alerts
+}
+
+/// `common/login-after-failures`: five failures of a user within ten minutes, and a login no more than
+/// half an hour after the last of them.
+fn logins_after_failures(facts: &[Fact], now: i64) -> Vec<Told> {
+    let rule = Rule {
+        id: "common/login-after-failures",
+        severity: "high",
+        threshold: None,
+        keep_open: Some(HOUR),
+        rises: None,
+    };
+    let mut users: BTreeMap<String, Vec<(i64, What)>> = BTreeMap::new();
+    let wanted = |fact: &&Fact| matches!(fact.what, What::Login | What::Failure | What::Blocked);
+    for fact in facts.iter().filter(wanted) {
+        let key = json!({ "user.name": fact.user.as_ref().unwrap() });
+        users.entry(key.to_string()).or_default().push((fact.time, fact.what));
+    }
+    let mut alerts = Vec::new();
+    for (key, events) in users {
+        let times: Vec<i64> = events.iter().map(|(time, _)| *time).collect();
+        alerts.extend(rule.alerts_of(&key, &times, now, |at| {
+            let (time, what) = events[at];
+            let before = events[..at].iter().filter(|(_, what)| *what != What::Login);
+            let failures: Vec<i64> = before.map(|(time, _)| *time).collect();
+            let meets =
+                |five: &&[i64]| five[4] - five[0] <= 10 * MINUTE && time - five[4] <= 30 * MINUTE;
+            let latest = failures.windows(5).rfind(meets).map(|five| five[0]);
+            latest.filter(|_| what == What::Login)
+        }));
+    }
     alerts
 }
 
@@ -228,6 +261,27 @@ struct Life {
 impl Rule {
     /// The alerts of one key, whose events came at these times, in order.
     pub(crate) fn alerts(&self, key: &str, times: &[i64], now: i64) -> Vec<Told> {
+        self.alerts_of(key, times, now, |index| {
+            let time = times[index];
+            match self.threshold {
+                None => Some(time),
+                Some((count, within)) => {
+                    let so_far = times[..=index].iter();
+                    let window = so_far.filter(|earlier| time - **earlier <= within);
+                    (window.clone().count() >= count).then(|| *window.min().unwrap())
+                }
+            }
+        })
+    }
+
+    /// The same, where `first` says when the window began of an event that fires.
+    fn alerts_of(
+        &self,
+        key: &str,
+        times: &[i64],
+        now: i64,
+        first: impl Fn(usize) -> Option<i64>,
+    ) -> Vec<Told> {
         let told = |opened_at, resolved_at, count, severity: &str| Told {
             rule: self.id.to_owned(),
             key: key.to_owned(),
@@ -243,13 +297,7 @@ impl Rule {
         let mut lives: Vec<Life> = Vec::new();
         for (index, time) in times.iter().enumerate() {
             let so_far = &times[..=index];
-            let first = match self.threshold {
-                None => Some(*time),
-                Some((count, within)) => {
-                    let window = so_far.iter().filter(|earlier| time - **earlier <= within);
-                    (window.clone().count() >= count).then(|| *window.min().unwrap())
-                }
-            };
+            let first = first(index);
             let fits = |life: &&mut Life| *time <= life.last_firing + keep_open;
             if let Some(first) = first {
                 if let Some(life) = lives.last_mut().filter(fits) {
