@@ -13,10 +13,11 @@ use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::{Insert, KEYS_PER_RULE, Store};
 
-use super::entry::{Arrival, Entry, Outcome};
+use super::entry::{Arrival, Entry, Known, Outcome};
 use super::recent::{maybe_time, put_maybe_time};
 use super::record::Alert;
 use super::rules::{Judge, Rules};
+use super::starts::{RuleBegan, Starts};
 
 /// How many timers run before their alerts are handed over.
 pub const TIMERS_PER_STEP: usize = 10_000;
@@ -25,7 +26,7 @@ pub const TIMERS_PER_STEP: usize = 10_000;
 /// stands for never.
 const LAST_TIMER: Timestamp = Timestamp::from_millis(Timestamp::MAX.as_millis() - 1);
 
-const CLOCK_FORMAT: u8 = 1;
+const CLOCK_FORMAT: u8 = 2;
 
 /// The bounds of one signals partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +45,10 @@ pub struct Correlation {
     /// How far timers ran: behind the clock only while [`Progress::More`] is pending.
     ran: Option<Timestamp>,
     keys: Store<Entry>,
-    /// Since when each rule has been watching, by id and fingerprint.
-    starts: BTreeMap<(Arc<str>, u64), Timestamp>,
+    /// Since when each rule has been watching.
+    starts: Starts,
+    /// Whether records are new; else they only make the same memory again.
+    live: bool,
     /// Whether rules are judged as if they had been watching for ever ([`RuleStart::warm`]).
     warm: bool,
     /// The rule that is being judged, for whoever catches its panic.
@@ -213,14 +216,15 @@ impl Findings {
 }
 
 impl Correlation {
-    /// A partition of which nothing is known yet.
+    /// A partition of which nothing is known yet, the only one unless [`Self::placed`].
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             clock: StreamClock::new(),
             ran: None,
             keys: Store::new(limits.keys_per_rule),
-            starts: BTreeMap::new(),
+            starts: Starts::new((0, 1)),
+            live: true,
             warm: false,
             judging: None,
             off: BTreeSet::new(),
@@ -231,6 +235,12 @@ impl Correlation {
     pub fn resumed(limits: Limits, resume: &Resume) -> Self {
         let clock = StreamClock::restored([], resume.clock);
         Self { clock, ran: resume.clock, ..Self::new(limits) }
+    }
+
+    /// The same as partition `index` of `of`: it watches the expected keys that it owns.
+    #[must_use]
+    pub fn placed(self, index: u32, of: u32) -> Self {
+        Self { starts: Starts::new((index, of)), ..self }
     }
 
     /// The same, judging as if the rules had been watching for ever ([`RuleStart::warm`]).
@@ -252,6 +262,22 @@ impl Correlation {
         self.keys.stand_at(offset, self.ran);
     }
 
+    /// Whether the next records are new, as all are unless said otherwise. No rule starts while they
+    /// only make the same memory again.
+    pub fn set_live(&mut self, live: bool) {
+        self.live = live;
+    }
+
+    /// A rule's start, as [`Self::take_began`] told it; into a partition that has taken no record yet.
+    pub fn restore_start(&mut self, began: RuleBegan) {
+        self.starts.restore(began);
+    }
+
+    /// The starts that must outlive this process: those since the last call, in order of the rules.
+    pub fn take_began(&mut self) -> Vec<RuleBegan> {
+        self.starts.take_news()
+    }
+
     /// Takes the next record of the partition. What it finds is added to `out`.
     pub fn apply(&mut self, record: &Record, rules: &Rules, out: &mut Findings) -> Progress {
         // Timers of an earlier tick come before whatever stands later in the log.
@@ -259,6 +285,7 @@ impl Correlation {
         match record {
             Record::Tick(tick) => {
                 self.clock.tick(tick);
+                self.begin(rules, out);
                 self.run_timers(rules, out)
             }
             Record::Signals(signals) => {
@@ -309,8 +336,8 @@ impl Correlation {
         }
         self.judging = Some(Judging { rule: rule.clone(), timer: false });
         let first = self.ran.unwrap_or(event.time);
-        let version = (rule.clone(), judge.rule().fingerprint);
-        let start = RuleStart { at: *self.starts.entry(version).or_insert(first), warm: self.warm };
+        let at = self.starts.of(judge, &signal.key, first);
+        let start = RuleStart { at, warm: self.warm };
         let arrival = Arrival { judge, event, signal, clock, start };
         let (outcome, insert) =
             self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
@@ -333,7 +360,6 @@ impl Correlation {
     /// Runs what is due at the clock, in order of (time, rule, key), within the bound.
     fn run_timers(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
         let Some(now) = self.clock.now() else { return Progress::Done };
-        self.begin(now, rules);
         // A deadline beyond all time is never reached, whatever a tick says.
         let until = now.min(LAST_TIMER);
         for _ in 0..self.limits.timers_per_step {
@@ -344,7 +370,10 @@ impl Correlation {
             self.ran = Some(time);
             self.judging = Some(Judging { rule: rule.clone(), timer: true });
             let off = self.off.contains(&rule);
-            let judges = |version| rules.get(&rule, version).filter(|_| !off).cloned();
+            let judges = |version| {
+                let judge = rules.get(&rule, version).filter(|_| !off)?;
+                Some(Known { judge: judge.clone(), runs: rules.runs(judge) })
+            };
             let mut unreadable = false;
             self.keys.wake(time, &rule, &key, |entry| {
                 let woken = entry.wake(time, &judges, out);
@@ -358,12 +387,27 @@ impl Correlation {
         Progress::More
     }
 
-    /// Rules that have not been watching yet are from now on.
-    fn begin(&mut self, now: Timestamp, rules: &Rules) {
+    /// Rules that have not been watching yet are from now on, and with them the keys they expect.
+    fn begin(&mut self, rules: &Rules, out: &mut Findings) {
+        let Some(now) = self.clock.now() else { return };
         let first = self.ran.unwrap_or(now);
         for judge in rules.active() {
-            let version = (judge.rule().id.clone(), judge.rule().fingerprint);
-            self.starts.entry(version).or_insert(first);
+            let rule = &judge.rule().id;
+            if self.off.contains(rule) {
+                continue;
+            }
+            // What is made now has no say in what the clock has passed.
+            let clock = self.ran.map(|ran| ran - judge.rule().lateness);
+            for (key, at) in self.starts.begin(judge, first, self.live) {
+                self.judging = Some(Judging { rule: rule.clone(), timer: true });
+                let start = RuleStart { at, warm: self.warm };
+                let (_, insert) = self.keys.touch(rule, key.bytes(), Entry::default, |entry| {
+                    entry.expect(judge, key, start, clock.unwrap_or(Timestamp::MIN));
+                });
+                if matches!(insert, Insert::Evicted | Insert::Refused) {
+                    out.notes.push(Note::Evicted { rule: rule.clone() });
+                }
+            }
         }
     }
 
@@ -413,7 +457,7 @@ impl Correlation {
         Ok(())
     }
 
-    /// The clock's encoding: where each source stands and how far timers ran.
+    /// The clock's encoding: where each source stands, how far timers ran, and when rules started.
     pub fn encode_clock(&self) -> Vec<u8> {
         let mut out = vec![CLOCK_FORMAT];
         put_maybe_time(&mut out, self.ran);
@@ -424,6 +468,7 @@ impl Correlation {
             codec::put_i64(&mut out, source.partition.into());
             put_maybe_time(&mut out, time);
         }
+        self.starts.encode(&mut out);
         out
     }
 
@@ -431,7 +476,7 @@ impl Correlation {
     pub fn restore_clock(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != CLOCK_FORMAT {
-            return Err(Broken("a clock of version 1"));
+            return Err(Broken("a clock of version 2"));
         }
         let ran = maybe_time(&mut bytes)?;
         let mut sources = Vec::new();
@@ -440,6 +485,7 @@ impl Correlation {
             let partition = i32::try_from(bytes.i64()?).map_err(|_| Broken("a partition"))?;
             sources.push((Source::new(topic, partition), maybe_time(&mut bytes)?));
         }
+        self.starts.restore_encoded(&mut bytes)?;
         bytes.end()?;
         self.ran = ran;
         self.clock = StreamClock::restored(sources, ran);

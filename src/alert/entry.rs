@@ -21,7 +21,7 @@ use super::record::{Alert, Resolution};
 use super::render::{refresh_samples, sample};
 use super::rules::Judge;
 use super::values::Values;
-use super::window::{Memory, Window};
+use super::window::{Memory, Window, fresh};
 
 /// The most alerts of one key whose resolve has not been told; only what alerts on each of many values
 /// has more than a few. Beyond that the one that would be over first is told to be, and its count
@@ -57,6 +57,13 @@ pub(super) struct Arrival<'a> {
     pub(super) clock: Timestamp,
     /// Since when the rule has been watching.
     pub(super) start: RuleStart,
+}
+
+/// A version of a rule that is known.
+pub(super) struct Known {
+    pub(super) judge: Arc<Judge>,
+    /// Whether this process runs it, or one that remembers the same.
+    pub(super) runs: bool,
 }
 
 /// What became of a signal.
@@ -206,7 +213,7 @@ impl Entry {
     pub(super) fn wake(
         &mut self,
         time: Timestamp,
-        judges: &dyn Fn(u64) -> Option<Arc<Judge>>,
+        judges: &dyn Fn(u64) -> Option<Known>,
         out: &mut Findings,
     ) -> Woken {
         let mut woken = Woken { needed: false, unreadable: false };
@@ -216,16 +223,19 @@ impl Entry {
                 return true;
             }
             let clock = time - window.lateness;
-            let judge = judges(window.version);
-            let decided = judge.is_some_and(|judge| self.decide(window, clock, &judge, out));
+            let known = judges(window.version);
+            if known.as_ref().is_some_and(|known| known.judge.watches() && !known.runs) {
+                return false;
+            }
+            let decided = known.is_some_and(|known| self.decide(window, clock, &known.judge, out));
             woken.unreadable |= !decided;
             decided
         });
         self.windows = windows;
         self.recent.release(self.undecided());
 
-        let judge = judges(self.version);
-        let judge = judge.as_deref();
+        let known = judges(self.version);
+        let judge = known.as_ref().map(|known| &*known.judge);
         let clock = time - self.lateness;
         let (over, open) =
             std::mem::take(&mut self.lives).into_iter().partition(|l| l.due() <= clock);
@@ -265,10 +275,10 @@ impl Entry {
     }
 
     /// Lets windows know that an alert was closed because it was open for too long.
-    fn close(&mut self, judges: &dyn Fn(u64) -> Option<Arc<Judge>>) {
+    fn close(&mut self, judges: &dyn Fn(u64) -> Option<Known>) {
         for window in &mut self.windows {
-            let Some(judge) = judges(window.version) else { continue };
-            let Some(detector) = &judge.rule().detector else { continue };
+            let Some(known) = judges(window.version) else { continue };
+            let Some(detector) = &known.judge.rule().detector else { continue };
             if window.memory.live(&**detector).is_ok()
                 && let Memory::Live(memory) = &mut window.memory
             {
@@ -326,7 +336,7 @@ impl Entry {
         occurrence: Option<&Occurrence>,
         said: &mut Verdicts,
     ) -> Outcome {
-        let Arrival { judge, event, start, .. } = *arrival;
+        let Arrival { judge, event, signal, clock, start } = *arrival;
         let rule = judge.rule();
         let (Some(detector), Some(occurrence)) = (&rule.detector, occurrence) else {
             said.push(Firing {
@@ -342,23 +352,49 @@ impl Entry {
             return Outcome::Judged;
         };
         let mut outcome = Outcome::Judged;
-        let known = self.windows.iter_mut().position(|w| w.fingerprint == rule.fingerprint);
-        let mut window = match known.map(|at| self.windows.swap_remove(at)) {
-            Some(window) => window,
-            None => Window::new(rule.fingerprint, detector.fresh(start)),
-        };
-        (window.version, window.lateness) = (rule.hash, rule.lateness);
+        let fresh = || fresh(judge, &**detector, &signal.key, start, clock);
+        let mut window = self.take_window(rule).unwrap_or_else(|| Window::new(rule, fresh()));
         if window.memory.live(&**detector).is_err() {
             outcome = Outcome::Unreadable;
-            window.memory = Memory::Live(detector.fresh(start));
+            window.memory = Memory::Live(fresh());
         }
         if let Memory::Live(memory) = &mut window.memory {
             memory.observe(occurrence, said);
         }
+        self.put_window(window);
+        outcome
+    }
+
+    /// The rule expects to hear of the key, whether it has had events or not. `clock` is the rule's.
+    pub(super) fn expect(&mut self, judge: &Judge, key: &Key, start: RuleStart, clock: Timestamp) {
+        let rule = judge.rule();
+        let Some(detector) = &rule.detector else { return };
+        self.version = rule.hash;
+        self.key.get_or_insert_with(|| key.clone());
+        (self.lateness, self.reach) = (rule.lateness, reach(rule));
+        let fresh = || fresh(judge, &**detector, key, start, clock);
+        let mut window = self.take_window(rule).unwrap_or_else(|| Window::new(rule, fresh()));
+        if window.memory.live(&**detector).is_err() {
+            window.memory = Memory::Live(fresh());
+        }
+        if let Memory::Live(memory) = &mut window.memory {
+            memory.expect();
+        }
+        self.put_window(window);
+    }
+
+    /// The window of a version, which is to be put back.
+    fn take_window(&mut self, rule: &Rule) -> Option<Window> {
+        let at = self.windows.iter().position(|w| w.fingerprint == rule.fingerprint)?;
+        let mut window = self.windows.swap_remove(at);
+        (window.version, window.lateness) = (rule.hash, rule.lateness);
+        Some(window)
+    }
+
+    fn put_window(&mut self, mut window: Window) {
         window.note();
         self.windows.push(window);
         self.windows.sort_by_key(|w| w.fingerprint);
-        outcome
     }
 
     /// Gives a firing to the last opened alert that it fits, or opens one.

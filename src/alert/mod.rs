@@ -20,6 +20,7 @@ mod render;
 mod rules;
 #[cfg(test)]
 mod scenarios;
+mod starts;
 mod values;
 mod window;
 
@@ -31,3 +32,4 @@ pub use pipeline::Pipeline;
 pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};
 pub use record::{Alert, AlertStatus, Resolution, RuleInfo, SCHEMA, Sample};
 pub use rules::{Judge, Rules};
+pub use starts::RuleBegan;

@@ -54,6 +54,13 @@ impl Pipeline {
         Self::new(program, rules, self.layout.clone(), self.count()).delayed(self.delay)
     }
 
+    /// The same, judging leading absent steps and spikes as if the rules had been watching for ever.
+    #[must_use]
+    pub fn warm(mut self) -> Self {
+        self.partitions = self.partitions.into_iter().map(Correlation::warm).collect();
+        self
+    }
+
     fn new(
         program: Arc<Program>,
         rules: Arc<Rules>,
@@ -61,7 +68,8 @@ impl Pipeline {
         partitions: u32,
     ) -> Self {
         let limits = Limits { timers_per_step: 1, ..Limits::default() };
-        let partitions = (0..partitions).map(|_| Correlation::new(limits)).collect();
+        let place = |index| Correlation::new(limits).placed(index, partitions);
+        let partitions = (0..partitions).map(place).collect();
         Self {
             program,
             rules,
@@ -205,9 +213,12 @@ impl Pipeline {
         self.partitions.iter().flat_map(|partition| partition.standing(&self.rules)).collect()
     }
 
-    /// Time goes on until nothing can change any more: every alert is over.
+    /// Time goes on until nothing can change any more: every alert is over. Without any event there was
+    /// no time, and rules have not started.
     pub fn finish(&mut self, out: &mut Findings) {
-        self.advance(Timestamp::MAX, out);
+        if self.clock.is_some() {
+            self.advance(Timestamp::MAX, out);
+        }
     }
 
     fn signals(&mut self, partition: u32, signals: Signals, out: &mut Findings) {

@@ -1,10 +1,10 @@
 //! The rule versions that CORRELATE judges by: a signal names one, and is judged by that one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{Severity, Timestamp};
-use crate::detectors::Occurrence;
+use crate::base::{Diagnostic, Severity, Timestamp};
+use crate::detectors::{EXPECTED_MAX, Occurrence};
 use crate::engine::matching::Fault;
 use crate::engine::{Fields, Key, Signal, Signals};
 use crate::event::{FieldName, Layout, Scalar};
@@ -19,6 +19,8 @@ pub struct Rules {
     by_id: BTreeMap<Arc<str>, BTreeMap<u64, Arc<Judge>>>,
     /// Those that this process runs, in order of their ids; others are known only for their signals.
     active: Vec<Arc<Judge>>,
+    /// Their ids and fingerprints.
+    running: BTreeSet<(Arc<str>, u64)>,
 }
 
 /// One version of a rule, ready to judge firings.
@@ -32,6 +34,8 @@ pub struct Judge {
     pub(super) values: Vec<Arc<str>>,
     /// Fields that the detector reads, in its order.
     pub(super) reads: Vec<Arc<str>>,
+    /// The keys that it watches though they may never have had an event, by their bytes.
+    expected: BTreeMap<Arc<[u8]>, Key>,
 }
 
 impl Rules {
@@ -61,7 +65,10 @@ impl Rules {
         let mut faults = Vec::new();
         for rule in rules {
             match all.insert(&rule, sets) {
-                Ok(judge) if rule.enabled => all.active.push(judge),
+                Ok(judge) if rule.enabled => {
+                    all.running.insert((rule.id.clone(), rule.fingerprint));
+                    all.active.push(judge);
+                }
                 Ok(_) => {}
                 Err(fault) => faults.push(fault),
             }
@@ -72,6 +79,11 @@ impl Rules {
     /// The rules that this process runs.
     pub fn active(&self) -> &[Arc<Judge>] {
         &self.active
+    }
+
+    /// Whether this process runs the version, or one that remembers the same.
+    pub(super) fn runs(&self, judge: &Judge) -> bool {
+        self.running.contains(&(judge.rule.id.clone(), judge.rule.fingerprint))
     }
 
     /// A version of a rule.
@@ -93,7 +105,17 @@ impl Judge {
         let names = |fields: Vec<FieldName>| fields.iter().map(|f| f.to_string().into()).collect();
         let values = names(rule.values_fields());
         let reads = names(rule.detector.as_ref().map_or_else(Vec::new, |d| d.fields()));
-        Ok(Self { rule, layout, cases, values, reads })
+        let names: Vec<String> = rule.group_by.iter().map(ToString::to_string).collect();
+        let expected = rule.detector.as_ref().map_or_else(Vec::new, |d| d.expected(sets));
+        if expected.len() > EXPECTED_MAX {
+            // Only a list can be that long: what a rule file names was checked with it.
+            let message = format!("expected at most {EXPECTED_MAX} keys, found {}", expected.len());
+            let diagnostics = vec![Diagnostic::of_file("bad-expect", message)];
+            return Err(Fault { rule: rule.id.clone(), diagnostics });
+        }
+        let expected = expected.iter().map(|values| Key::new(&names, values));
+        let expected = expected.map(|key| (key.bytes().clone(), key)).collect();
+        Ok(Self { rule, layout, cases, values, reads, expected })
     }
 
     /// The rule.
@@ -117,6 +139,21 @@ impl Judge {
             parts: signal.parts,
             values: self.reads.iter().map(|name| signal.fields.get(name).to_vec()).collect(),
         })
+    }
+
+    /// The keys that it watches though they may never have had an event.
+    pub(super) fn expected(&self) -> impl Iterator<Item = &Key> {
+        self.expected.values()
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn expects(&self, key: &Key) -> bool {
+        self.expected.contains_key(key.bytes())
+    }
+
+    /// Whether its clock firings come for want of events.
+    pub(super) fn watches(&self) -> bool {
+        self.rule.detector.as_ref().is_some_and(|detector| detector.watches())
     }
 
     /// A key's values by field, as it is spelt.

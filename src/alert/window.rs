@@ -1,14 +1,18 @@
-//! A detector's memory of one key, and what must be known of it while nobody can read it: restored
-//! bytes wait until the rule's version is at hand.
+//! One detector's memory of a key, and what must be known of it while nobody can read it.
+//!
+//! It belongs to a fingerprint: two versions of a rule that count differently do not share it.
 
 use std::time::Duration;
 
 use crate::base::Timestamp;
-use crate::detectors::{Detector, KeyState};
+use crate::detectors::{Detector, KeyState, RuleStart, Verdicts};
+use crate::engine::Key;
+use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::life::{duration, put_duration};
 use super::recent::{maybe_time, put_maybe_time};
+use super::rules::Judge;
 
 /// A detector's memory.
 #[derive(Debug)]
@@ -44,11 +48,11 @@ impl Memory {
 }
 
 impl Window {
-    pub(super) fn new(fingerprint: u64, memory: Box<dyn KeyState>) -> Self {
+    pub(super) fn new(rule: &Rule, memory: Box<dyn KeyState>) -> Self {
         Self {
-            fingerprint,
-            version: 0,
-            lateness: Duration::ZERO,
+            fingerprint: rule.fingerprint,
+            version: rule.hash,
+            lateness: rule.lateness,
             expires_at: Timestamp::MIN,
             wake_at: None,
             events: None,
@@ -89,7 +93,7 @@ impl Window {
         }
     }
 
-    /// Reads what was written, all but the memory itself.
+    /// Reads what was written.
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
         Ok(Self {
             fingerprint: bytes.fixed()?,
@@ -101,4 +105,21 @@ impl Window {
             memory: Memory::Encoded(bytes.bytes()?.into()),
         })
     }
+}
+
+/// The memory of a key that has none. What the rule's clock has passed is not decided by it: should
+/// something have happened then, it was told then.
+pub(super) fn fresh(
+    judge: &Judge,
+    detector: &dyn Detector,
+    key: &Key,
+    start: RuleStart,
+    clock: Timestamp,
+) -> Box<dyn KeyState> {
+    let mut memory = detector.fresh(start);
+    if judge.expects(key) {
+        memory.expect();
+    }
+    memory.advance(clock, &mut Verdicts::new());
+    memory
 }

@@ -102,6 +102,8 @@ impl Starting<'_> {
         Ok(Box::new(Correlate::new(correlate::Settings {
             rules,
             versions: Box::new(self.control()),
+            partitions: self.config.kafka.partitions.into(),
+            control: self.topics.control.clone(),
             alerts: self.topics.alerts.clone(),
             dead_letters: self.topics.dead_letters.clone(),
             clock: Arc::clone(self.clock),

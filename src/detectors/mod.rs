@@ -2,6 +2,9 @@
 //!
 //! A detector is a family member: one new file, and two lines here (`mod x;` and its `SPEC`).
 
+pub mod absence;
+#[cfg(test)]
+mod absence_tests;
 #[cfg(test)]
 pub mod bench;
 pub mod cardinality;
@@ -27,6 +30,7 @@ mod temporal_tests;
 pub mod threshold;
 
 mod bound;
+mod expect;
 mod pairs;
 mod place;
 mod reading;
@@ -44,6 +48,7 @@ use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::{FieldName, Scalar};
 use crate::query::{Query, Sets};
 
+pub use expect::EXPECTED_MAX;
 pub use reading::Reading;
 pub use verdict::{Firing, Verdict, Verdicts};
 
@@ -87,6 +92,7 @@ pub const DETECTORS: &[&DetectorSpec] = &[
     &temporal::SPEC,
     &new_value::SPEC,
     &change::SPEC,
+    &absence::SPEC,
     &impossible_travel::SPEC,
 ];
 
@@ -235,6 +241,12 @@ pub trait Detector: fmt::Debug + Send + Sync {
 
     /// Whether it looks down: an alert's peak is then the lowest value.
     fn looks_down(&self) -> bool {
+        false
+    }
+
+    /// Whether it fires for want of events: `absence`, spike down. A version of a rule that nobody runs
+    /// any more must not, for its events are another version's now.
+    fn watches(&self) -> bool {
         false
     }
 

@@ -19,6 +19,7 @@ pub const LIST_ENTRIES_MAX: usize = 1_000_000;
 /// its addresses. The list's contents are no part of a rule: they may change while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct List {
+    /// As they are spelt; two that differ in case only are one.
     texts: HashTable<Entry>,
     /// Sorted: a JSON number equals the entries that read as the same number.
     numbers: Vec<Number>,
@@ -55,18 +56,25 @@ impl List {
     }
 
     fn insert(&mut self, entry: &str) {
-        let folded = fold::text(entry);
-        let hash = hash(&folded);
-        if self.texts.find(hash, |own| own.as_slice() == folded.as_bytes()).is_none() {
-            let entry = Entry::from_slice(folded.as_bytes());
+        let hash = hash(entry);
+        if self.texts.find(hash, |own| is_same(own, entry)).is_none() {
+            let entry = Entry::from_slice(entry.as_bytes());
             let rehash = |entry: &Entry| std::str::from_utf8(entry).map_or(0, self::hash);
             self.texts.insert_unique(hash, entry, rehash);
         }
     }
 
+    /// All different entries as they are spelt, in order.
+    pub fn entries(&self) -> Vec<&str> {
+        let text = |entry| std::str::from_utf8(entry).unwrap_or_default();
+        let mut entries: Vec<&str> = self.texts.iter().map(|entry| text(entry)).collect();
+        entries.sort_unstable();
+        entries
+    }
+
     /// Whether a text is an entry, ignoring case, or an address in one of the networks.
     pub fn contains_text(&self, text: &str) -> bool {
-        self.texts.find(hash(text), |own| is_folded(own, text)).is_some()
+        self.texts.find(hash(text), |own| is_same(own, text)).is_some()
             || (!self.networks.is_empty()
                 && net::address(text).is_some_and(|address| self.networks.contains(address)))
     }
@@ -87,13 +95,12 @@ impl List {
     }
 }
 
-fn is_folded(folded: &Entry, text: &str) -> bool {
-    if text.is_ascii() {
-        // It folds to ASCII letter by letter, and what is folded already stays.
-        return folded.eq_ignore_ascii_case(text.as_bytes());
+/// Ignoring case.
+fn is_same(own: &Entry, text: &str) -> bool {
+    if own.is_ascii() && text.is_ascii() {
+        return own.eq_ignore_ascii_case(text.as_bytes());
     }
-    let folded = std::str::from_utf8(folded).unwrap_or_default();
-    folded.chars().eq(text.chars().map(fold::char))
+    fold::equal(std::str::from_utf8(own).unwrap_or_default(), text)
 }
 
 /// Equal for texts that are equal ignoring case. The entries are the operator's own and lookups add
@@ -151,6 +158,14 @@ mod tests {
         assert!(list.contains_number(Number::Large(1 << 63)));
         assert!(!list.contains_number(Number::Int(7)));
         assert!(!list.contains_text("403.0"), "two texts are compared as texts");
+    }
+
+    #[test]
+    fn entries_are_listed_once_as_they_are_spelt() {
+        assert_eq!(
+            list(&["DB2", "Db1", "db1", "10.0.0.0/8"]).entries(),
+            ["10.0.0.0/8", "DB2", "Db1"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -17,6 +18,11 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 
 /// The longest zone name that is looked up; names come from events, too.
 const ZONE_NAME_MAX: usize = 64;
+
+/// How far ahead an opening is looked for: a year, and then some for a holiday at its end.
+const SEARCH_MAX: Duration = Duration::from_hours(400 * 24);
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Days and hours that keep coming back.
 #[derive(Debug)]
@@ -144,9 +150,54 @@ impl Schedule {
             }
             (None, _) => None,
         };
-        let zone = own.as_ref().unwrap_or(&self.zone);
+        self.is_open(time, own.as_ref().unwrap_or(&self.zone))
+    }
+
+    /// The first T from `from` on for which all of (T − `span`, T] lies in the schedule, on its own
+    /// zone's clock; `None` if there is none in 400 days. Changes of that clock are nothing special:
+    /// an hour that comes twice counts twice, one that is skipped does not count.
+    pub fn first_inside(&self, from: Timestamp, span: Duration) -> Option<Timestamp> {
+        let limit = from + SEARCH_MAX;
+        let mut opens = from - span;
+        while opens < limit {
+            if !self.is_open(opens, &self.zone) {
+                opens = self.next_change(opens);
+                continue;
+            }
+            let inside = opens + span;
+            let mut closes = self.next_change(opens);
+            while closes <= inside && closes < limit && self.is_open(closes, &self.zone) {
+                closes = self.next_change(closes);
+            }
+            if inside < closes {
+                return Some(inside.max(from));
+            }
+            opens = closes;
+        }
+        None
+    }
+
+    fn is_open(&self, time: Timestamp, zone: &TimeZone) -> bool {
         let local = zone.to_datetime(time.to_jiff());
         self.hours.iter().any(|hours| self.holds(*hours, local.date(), local.time()))
+    }
+
+    /// The next moment at which it may open or close: midnight, the edge of some hours, or a change
+    /// of the zone's clock. Always later than `time`, but for the end of all times.
+    fn next_change(&self, time: Timestamp) -> Timestamp {
+        let jiff = time.to_jiff();
+        let offset = i64::from(self.zone.to_offset(jiff).seconds()) * 1000;
+        let of_day = (time.as_millis() + offset).rem_euclid(DAY_MS);
+        let edges = self.hours.iter().flat_map(|hours| [Some(hours.from), hours.until]).flatten();
+        let later = edges.map(millis_of_day).filter(|edge| *edge > of_day).min();
+        let edge = time
+            + Duration::from_millis(
+                u64::try_from(later.unwrap_or(DAY_MS) - of_day).unwrap_or_default(),
+            );
+        let shift = self.zone.following(jiff).next().map(|shift| shift.timestamp());
+        // Clocks change on whole seconds.
+        let shift = shift.map(|shift| Timestamp::from_millis(shift.as_millisecond()));
+        shift.filter(|shift| *shift > time).map_or(edge, |shift| edge.min(shift))
     }
 
     fn holds(&self, hours: Hours, date: Date, time: Time) -> bool {
@@ -165,6 +216,10 @@ impl Schedule {
         let on = self.days.get(index(date.weekday())).is_some_and(|on| *on);
         on && !self.except.contains(&date)
     }
+}
+
+fn millis_of_day(time: Time) -> i64 {
+    (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60_000
 }
 
 fn index(day: Weekday) -> usize {
@@ -265,7 +320,7 @@ mod tests {
         // 2026-03-29: 02:00 becomes 03:00 at 01:00Z. The hour from two to three never is.
         let two_to_three = small("02:00-03:00");
         for minute in 0..180 {
-            let time = at("2026-03-28T23:30:00Z") + std::time::Duration::from_secs(minute * 60);
+            let time = at("2026-03-28T23:30:00Z") + Duration::from_secs(minute * 60);
             assert!(!two_to_three.contains(time, None), "{time}");
         }
         assert!(small("01:00-03:30").contains(at("2026-03-29T01:29:00Z"), None));
@@ -292,7 +347,7 @@ mod tests {
 
     /// How many minutes of the time from `from` to `until` lie in the schedule.
     fn minutes(schedule: &Schedule, from: &str, until: &str) -> u64 {
-        let minute = |n: u64| at(from) + std::time::Duration::from_mins(n);
+        let minute = |n: u64| at(from) + Duration::from_mins(n);
         let all = (0..).take_while(|n| minute(*n) < at(until));
         all.filter(|n| schedule.contains(minute(*n), None)).count() as u64
     }
@@ -334,7 +389,7 @@ mod tests {
         ] {
             let night = Schedule::new(zone).unwrap().on_days(["sat"]).unwrap();
             let night = night.in_hours(["23:00-06:00"]).unwrap();
-            let second = std::time::Duration::from_secs(1);
+            let second = Duration::from_secs(1);
             for (time, open) in [
                 (at(evening) - second, false),
                 (at(evening), true),
@@ -373,6 +428,89 @@ mod tests {
         let always = Schedule::new("Asia/Tokyo").unwrap().except_on("2026-12-25").unwrap();
         assert!(!always.contains(at("2026-12-24T15:00:00Z"), None));
         assert!(always.contains(at("2026-12-24T14:59:59Z"), None));
+    }
+
+    fn first(schedule: &Schedule, from: &str, minutes: u64) -> String {
+        let found = schedule.first_inside(at(from), Duration::from_mins(minutes));
+        found.map_or("never".to_owned(), |time| time.to_string())
+    }
+
+    #[test]
+    fn a_span_lies_inside_when_it_begins_no_sooner_than_the_opening_and_ends_before_the_close() {
+        let office = office("UTC").except_on("2026-01-06").unwrap();
+        // Monday. Eight hours fit only if their end is before the close.
+        assert_eq!(first(&office, "2026-01-05T03:00:00Z", 60), "2026-01-05T10:00:00Z");
+        assert_eq!(first(&office, "2026-01-05T10:00:00Z", 60), "2026-01-05T10:00:00Z");
+        assert_eq!(first(&office, "2026-01-05T10:00:00.001Z", 60), "2026-01-05T10:00:00.001Z");
+        assert_eq!(first(&office, "2026-01-05T16:59:59.999Z", 60), "2026-01-05T16:59:59.999Z");
+        // Tuesday is excepted.
+        assert_eq!(first(&office, "2026-01-05T17:00:00Z", 60), "2026-01-07T10:00:00Z");
+        assert_eq!(first(&office, "2026-01-09T17:00:00Z", 60), "2026-01-12T10:00:00Z");
+        assert_eq!(first(&office, "2026-01-05T03:00:00Z", 479), "2026-01-05T16:59:00Z");
+        assert_eq!(first(&office, "2026-01-05T03:00:00Z", 480), "never");
+        let always = Schedule::new("UTC").unwrap();
+        assert_eq!(first(&always, "2026-01-05T03:00:00Z", 99_999), "2026-01-05T03:00:00Z");
+        let last = always.first_inside(Timestamp::MAX, Duration::from_mins(5));
+        assert_eq!(last, None, "there is nothing behind the end of all times");
+    }
+
+    #[test]
+    fn openings_that_meet_at_midnight_are_one() {
+        let night = Schedule::new("UTC").unwrap().in_hours(["22:00-24:00", "00:00-02:00"]).unwrap();
+        assert_eq!(first(&night, "2026-01-05T12:00:00Z", 180), "2026-01-06T01:00:00Z");
+        let night = Schedule::new("UTC").unwrap().in_hours(["22:00-02:00"]).unwrap();
+        assert_eq!(first(&night, "2026-01-05T12:00:00Z", 180), "2026-01-06T01:00:00Z");
+        assert_eq!(first(&night, "2026-01-05T12:00:00Z", 240), "never");
+    }
+
+    #[test]
+    fn on_both_days_when_the_clock_changes_an_opening_is_as_long_as_it_is() {
+        let early = Schedule::new("Europe/Berlin").unwrap().in_hours(["01:00-04:00"]).unwrap();
+        // Two hours on 2026-03-29, four on 2026-10-25.
+        assert_eq!(first(&early, "2026-03-28T12:00:00Z", 119), "2026-03-29T01:59:00Z");
+        assert_eq!(first(&early, "2026-03-28T12:00:00Z", 120), "2026-03-30T01:00:00Z");
+        assert_eq!(first(&early, "2026-10-24T12:00:00Z", 239), "2026-10-25T02:59:00Z");
+        assert_eq!(first(&early, "2026-10-25T12:00:00Z", 179), "2026-10-26T02:59:00Z");
+        // Half past two is there twice, an hour apart.
+        let half = Schedule::new("Europe/Berlin").unwrap().in_hours(["02:00-02:30"]).unwrap();
+        assert_eq!(first(&half, "2026-10-25T00:30:00Z", 20), "2026-10-25T01:20:00Z");
+        assert_eq!(first(&half, "2026-03-28T12:00:00Z", 20), "2026-03-30T00:20:00Z");
+    }
+
+    proptest::proptest! {
+        /// Against asking for every quarter of an hour, which is as fine as these hours are.
+        #[test]
+        fn the_first_span_inside_is_the_one_that_looking_at_all_of_them_finds(
+            hours in proptest::collection::vec((0..24u8, 0..4u8, 0..=24u8), 1..3),
+            days in proptest::collection::btree_set(0..7usize, 1..7),
+            quarters in 1..60u64,
+            start in 0..400i64,
+            zone in proptest::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]),
+            autumn: bool,
+        ) {
+            const QUARTER: i64 = 15 * 60_000;
+            let hours: Vec<String> = hours.iter()
+                .filter(|(from, quarter, until)| from != until || *quarter != 0)
+                .map(|(from, quarter, until)| format!("{from:02}:{:02}-{until:02}:00", quarter * 15))
+                .collect();
+            proptest::prop_assume!(!hours.is_empty());
+            let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+            let schedule = Schedule::new(zone).unwrap()
+                .on_days(days.iter().map(|day| names[*day])).unwrap()
+                .in_hours(hours.iter().map(String::as_str)).unwrap();
+            let base = at(if autumn { "2026-10-22T00:00:00Z" } else { "2026-03-26T00:00:00Z" });
+            let from = base + Duration::from_millis((start * QUARTER).cast_unsigned());
+            let span = Duration::from_mins(quarters * 15);
+            let open = |n: i64| {
+                schedule.contains(Timestamp::from_millis(from.as_millis() + n * QUARTER), None)
+            };
+            let count = i64::try_from(quarters).unwrap();
+            // Both ends: a span that ends where it closes is not inside.
+            let expected = (0..1500i64).find(|n| (n - count..=*n).all(open));
+            let found = schedule.first_inside(from, span);
+            let found = found.map(|t| (t.as_millis() - from.as_millis()) / QUARTER);
+            proptest::prop_assert_eq!(found.filter(|n| *n < 1500), expected, "{:?} {:?}", hours, days);
+        }
     }
 
     #[test]

@@ -157,7 +157,11 @@ impl Bench<'_> {
         let tables: Tables =
             tables.map(|(name, rows)| (name.clone(), Live::new(Table::of_test(rows)))).collect();
         let mut run = Run {
-            pipeline: ground.pipeline.afresh(),
+            pipeline: if test.cold_start {
+                ground.pipeline.afresh()
+            } else {
+                ground.pipeline.afresh().warm()
+            },
             findings: Findings::with_firings(),
             alerts: BTreeMap::new(),
             moments: Vec::new(),

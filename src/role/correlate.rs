@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
-use super::versions::Versions;
+use super::versions::{Versions, write_start};
 use crate::alert::{
     Alert, AlertStatus, Correlation, Findings, Judging, Limits, Note, Progress, Resume, Rules,
 };
@@ -40,6 +40,10 @@ pub struct Settings {
     pub rules: Rules,
     /// Where other versions are found.
     pub versions: Box<dyn Versions>,
+    /// How many partitions the topic of signals has.
+    pub partitions: u32,
+    /// The topic of rule versions and of their starts.
+    pub control: String,
     /// The topic of alerts.
     pub alerts: String,
     /// The topic of dead letters.
@@ -60,6 +64,8 @@ pub struct Correlate {
     fence: Fence,
     /// Versions that were found and do not compile, so that each is tried once.
     broken: BTreeSet<(Arc<str>, u64)>,
+    /// Partitions that have yet to be told since when rules watch in them.
+    unstarted: BTreeSet<i32>,
 }
 
 /// What a rule's panics have led to. A panic leaves a partition's memory in doubt, so the worker
@@ -89,7 +95,41 @@ impl Correlate {
             findings: Findings::default(),
             fence: Fence::default(),
             broken: BTreeSet::new(),
+            unstarted: BTreeSet::new(),
         }
+    }
+
+    /// Tells new partitions since when rules watch in them: once for all that came together, and
+    /// before the first record.
+    fn restore_starts(&mut self) -> Result<(), Error> {
+        if self.unstarted.is_empty() {
+            return Ok(());
+        }
+        for (number, starts) in self.settings.versions.starts()? {
+            let partition = self.partitions.get_mut(&number);
+            if let Some(partition) = partition.filter(|_| self.unstarted.contains(&number)) {
+                for began in starts {
+                    partition.correlation.restore_start(began);
+                }
+            }
+        }
+        self.unstarted.clear();
+        Ok(())
+    }
+
+    /// Writes down what started with this record.
+    fn keep_starts(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
+        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
+        for began in partition.correlation.take_began() {
+            let (key, payload) = write_start(record.partition, &began)?;
+            out.send(OutRecord {
+                topic: &self.settings.control,
+                key: Some(key.as_bytes()),
+                payload: Some(&payload),
+                ..OutRecord::default()
+            })?;
+        }
+        Ok(())
     }
 
     /// Runs `step` on a partition; a panic becomes an error that makes the worker start over.
@@ -310,7 +350,9 @@ impl Task for Correlate {
                 (correlation, Start::Offset(begin), committed.offset)
             }
         };
-        let mut correlation = correlation;
+        let place = u32::try_from(partition.partition).unwrap_or_default();
+        let mut correlation = correlation.placed(place, self.settings.partitions);
+        self.unstarted.insert(partition.partition);
         self.fence.off.iter().for_each(|rule| correlation.switch_off(rule.clone()));
         self.partitions.insert(partition.partition, Partition { correlation, live_from });
         Ok(start)
@@ -318,9 +360,11 @@ impl Task for Correlate {
 
     fn revoked(&mut self, partition: &TopicPartition) {
         self.partitions.remove(&partition.partition);
+        self.unstarted.remove(&partition.partition);
     }
 
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
+        self.restore_starts()?;
         let mut decoded = match engine::Record::decode(record.payload.unwrap_or_default()) {
             Ok(decoded) => decoded,
             // One that only helps to rebuild what was known is buried already.
@@ -330,6 +374,7 @@ impl Task for Correlate {
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
         let live = record.offset >= partition.live_from;
         partition.correlation.stand_at(record.offset);
+        partition.correlation.set_live(live);
         if let engine::Record::Signals(signals) = &mut decoded {
             self.leave_out(signals, record, live, out)?;
             self.learn_versions(signals)?;
@@ -341,7 +386,7 @@ impl Task for Correlate {
             progress = self.fenced(record, Correlation::resume)?;
             self.emit(record, live, out)?;
         }
-        Ok(())
+        self.keep_starts(record, out)
     }
 
     fn bookmark(&self, partition: &TopicPartition) -> Option<String> {
@@ -351,6 +396,7 @@ impl Task for Correlate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::versions::Starts;
     use super::*;
     use crate::alert::{AlertStatus, RuleInfo};
     use crate::base::clock::Manual;
@@ -366,6 +412,10 @@ mod tests {
             Ok(None)
         }
 
+        fn starts(&mut self) -> Result<Starts, Error> {
+            Ok(Starts::new())
+        }
+
         fn sets(&self) -> &Sets {
             &self.0
         }
@@ -375,6 +425,8 @@ mod tests {
         Correlate::new(Settings {
             rules: Rules::new(),
             versions: Box::new(NoVersions(Sets::default())),
+            partitions: 1,
+            control: "control".into(),
             alerts: "alerts".into(),
             dead_letters: "dead".into(),
             clock: Arc::new(Manual::new(Timestamp::from_millis(0))),

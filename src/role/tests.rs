@@ -2,14 +2,14 @@
 //! up (the records and the clock); rules, mappings, signals, alerts and notifications are real.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::correlate::{self, Correlate};
 use super::dead_letter::DeadLetter;
 use super::r#match::{self, Match};
 use super::notify::{Notify, Recipient};
-use super::versions::Versions;
+use super::versions::{Starts, Versions, read_start};
 use crate::alert::Rules;
 use crate::base::clock::Manual;
 use crate::base::diagnostic::SourceText;
@@ -47,11 +47,24 @@ group_by = ["user.name"]
 threshold = { count = 3, within = "10m" }
 "#;
 
-struct NoVersions(Sets);
+/// The topic `control`, of which only the last record of a key counts.
+#[derive(Clone, Default)]
+struct Control(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+struct NoVersions(Sets, Control);
 
 impl Versions for NoVersions {
     fn find(&mut self, _: &str, _: u64) -> Result<Option<Arc<Rule>>, Error> {
         Ok(None)
+    }
+
+    fn starts(&mut self) -> Result<Starts, Error> {
+        let mut starts = Starts::new();
+        for (key, payload) in &*self.1.0.lock().unwrap() {
+            let (partition, began) = read_start(key, payload).unwrap();
+            starts.entry(partition).or_default().push(began);
+        }
+        Ok(starts)
     }
 
     fn sets(&self) -> &Sets {
@@ -79,6 +92,7 @@ struct World {
     matching: Match,
     correlating: Correlate,
     notifying: Notify,
+    control: Control,
     audit: i64,
     signals: BTreeMap<i32, Shelf>,
     alerts: BTreeMap<i32, i64>,
@@ -94,10 +108,12 @@ fn read_rule(text: &str) -> Arc<Rule> {
     Arc::new(rule.unwrap())
 }
 
-fn correlating(rule: &Arc<Rule>, clock: &Manual) -> Correlate {
+fn correlating(rule: &Arc<Rule>, clock: &Manual, control: &Control) -> Correlate {
     Correlate::new(correlate::Settings {
         rules: Rules::compile([rule.clone()], &Sets::default()).unwrap(),
-        versions: Box::new(NoVersions(Sets::default())),
+        versions: Box::new(NoVersions(Sets::default(), control.clone())),
+        partitions: PARTITIONS,
+        control: "control".into(),
         alerts: "alerts".into(),
         dead_letters: "dead".into(),
         clock: Arc::new(clock.clone()),
@@ -108,12 +124,12 @@ fn correlating(rule: &Arc<Rule>, clock: &Manual) -> Correlate {
 
 impl World {
     fn new() -> Self {
-        Self::with_delay(Duration::ZERO)
+        Self::of(RULE, Duration::ZERO)
     }
 
-    fn with_delay(delay: Duration) -> Self {
+    fn of(rule: &str, delay: Duration) -> Self {
         let clock = Manual::new(Timestamp::from_millis(NOW));
-        let (sets, rule) = (Sets::default(), read_rule(RULE));
+        let (sets, rule) = (Sets::default(), read_rule(rule));
         let mut layout = Layout::new();
         let program = Program::compile([rule.clone()], &mut layout, &sets).unwrap();
         let source = SourceText::new("test.toml", MAPPING);
@@ -136,7 +152,8 @@ impl World {
         });
         let audit = TopicPartition::new("audit", 0);
         matching.assigned(&audit, None, &mut Shelf::default()).unwrap();
-        let mut correlating = correlating(&rule, &clock);
+        let control = Control::default();
+        let mut correlating = correlating(&rule, &clock, &control);
         let mut notifying = Notify::new(
             vec![Recipient {
                 name: "soc".into(),
@@ -159,6 +176,7 @@ impl World {
             matching,
             correlating,
             notifying,
+            control,
             audit: 0,
             signals: BTreeMap::new(),
             alerts: BTreeMap::new(),
@@ -252,6 +270,10 @@ impl World {
                         told.alert.count
                     ));
                 }
+                "control" => {
+                    let key = String::from_utf8(sent.key.unwrap()).unwrap();
+                    self.control.0.lock().unwrap().insert(key, payload);
+                }
                 "dead" => self.dead.push(serde_json::from_slice(&payload).unwrap()),
                 other => panic!("nobody reads {other}"),
             }
@@ -335,7 +357,7 @@ fn a_tick_goes_to_every_signals_partition_after_the_signals() {
 fn a_signal_of_an_unknown_version_is_a_dead_letter() {
     let mut world = World::new();
     let other = read_rule(&RULE.replace("count = 3", "count = 2"));
-    world.correlating = correlating(&other, &world.clock);
+    world.correlating = correlating(&other, &world.clock, &world.control);
     for partition in 0..3 {
         let partition = TopicPartition::new("signals", partition);
         world.correlating.assigned(&partition, None, &mut Shelf::default()).unwrap();
@@ -376,9 +398,61 @@ fn a_correlator_that_is_assigned_anew_goes_on_in_the_middle_of_a_window() {
     }
 }
 
+const SILENCE: &str = r#"
+title    = "Silence"
+severity = "high"
+when     = 'event.action: *'
+group_by = ["user.name"]
+absence  = { within = "1m", expect = ["eve", "mia", "zoe"] }
+"#;
+
+#[test]
+fn keys_that_should_report_are_missed_once_whoever_owns_them_and_however_often_it_changes() {
+    let script = |world: &mut World, stop_after: Option<usize>| {
+        let steps: [&dyn Fn(&mut World); 10] = [
+            &|w| w.tick(0),
+            &|w| w.event("ok", "eve", 10),
+            &|w| w.tick(65),
+            &|w| w.tick(76),
+            &|w| w.tick(86),
+            &|w| w.event("ok", "eve", 100),
+            &|w| w.event("ok", "eve", 130),
+            &|w| w.tick(170),
+            &|w| w.tick(250),
+            &|w| w.tick(90_000),
+        ];
+        for (n, step) in steps.iter().enumerate() {
+            step(world);
+            if stop_after == Some(n) {
+                restart(world);
+            }
+        }
+        world.told.sort();
+    };
+    let mut whole = World::of(SILENCE, Duration::ZERO);
+    script(&mut whole, None);
+    expect_test::expect![[r#"
+        soc opened "eve" count 0
+        soc opened "eve" count 0
+        soc opened "mia" count 0
+        soc opened "zoe" count 0
+        soc resolved "eve" count 0
+        soc resolved "eve" count 0
+        soc resolved "mia" count 0
+        soc resolved "zoe" count 0"#]]
+    .assert_eq(&whole.told.join("\n"));
+    assert_eq!(whole.control.0.lock().unwrap().len(), 3, "one start for each partition");
+    for n in 0..10 {
+        let mut broken = World::of(SILENCE, Duration::ZERO);
+        script(&mut broken, Some(n));
+        assert_eq!(broken.told, whole.told, "stopped after step {n}");
+        assert_eq!(*broken.control.0.lock().unwrap(), *whole.control.0.lock().unwrap());
+    }
+}
+
 /// A new CORRELATE takes the partitions over where the old one committed, and catches up.
 fn restart(world: &mut World) {
-    let mut fresh = correlating(&world.rule, &world.clock);
+    let mut fresh = correlating(&world.rule, &world.clock, &world.control);
     for number in 0..3 {
         let partition = TopicPartition::new("signals", number);
         let shelf = world.signals.entry(number).or_default();
@@ -401,7 +475,7 @@ fn restart(world: &mut World) {
 
 #[test]
 fn delay_trails_the_reported_time() {
-    let mut world = World::with_delay(Duration::from_mins(5));
+    let mut world = World::of(RULE, Duration::from_mins(5));
     world.tick(1000);
     let shelf = world.signals.values().next().unwrap();
     let record = crate::engine::Record::decode(shelf.0.last().unwrap()).unwrap();
@@ -473,7 +547,7 @@ fn a_rule_that_panics_loses_one_signal_to_the_dead_letters_and_goes_on() {
     let mut rule = Arc::into_inner(read_rule(RULE)).unwrap();
     rule.detector = rule.detector.map(|detector| Box::new(Panics(detector, bad)) as _);
     world.rule = Arc::new(rule);
-    world.correlating = correlating(&world.rule, &world.clock);
+    world.correlating = correlating(&world.rule, &world.clock, &world.control);
     for partition in 0..3 {
         let partition = TopicPartition::new("signals", partition);
         world.correlating.assigned(&partition, None, &mut Shelf::default()).unwrap();

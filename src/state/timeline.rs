@@ -115,6 +115,11 @@ impl<T> Timeline<T> {
         self.kept.partition_point(|e| time.since(e.time) > within)
     }
 
+    /// How many events are older than `time`: the index of the first that is not.
+    pub fn before(&self, time: Timestamp) -> usize {
+        self.kept.partition_point(|e| e.time < time)
+    }
+
     /// Whether an event that is not kept may belong to the window that ends at `time`.
     pub fn is_cut(&self, time: Timestamp, within: Duration) -> bool {
         self.cut.is_some_and(|cut| time.since(cut) <= within)

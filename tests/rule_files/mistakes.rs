@@ -228,7 +228,7 @@ fn a_detector_of_a_later_version() {
             4 | spike = { factor = 3, within = "1h" }
               | ^^^^^
               |
-              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, new_value, change, impossible_travel
+              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, new_value, change, absence, impossible_travel
 
         "#]],
     );

@@ -1,6 +1,7 @@
 //! The life of alerts at its edges, told as timelines: `event 5` is an event of the key at second 5,
 //! `clock 9` a tick; behind it stands every record that it makes.
 
+mod absence;
 mod memory;
 mod sustained;
 mod tuples;

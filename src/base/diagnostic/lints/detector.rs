@@ -52,4 +52,11 @@ pub(super) const LINTS: &[Lint] = &[
         "group_by = [\"user.name\"]\n[impossible_travel]\nspeed = 900",
         "group_by = [\"user.name\"]\n[impossible_travel]\nspeed = \"900km/h\"",
     ),
+    error(
+        "bad-expect",
+        Home::Rule,
+        "An expected key has one value for each field of `group_by`.",
+        "group_by = [\"user.name\"]\n[absence]\nwithin = \"6h\"\nexpect = [[\"backup\", \"scanner\"]]",
+        "group_by = [\"user.name\"]\n[absence]\nwithin = \"6h\"\nexpect = [\"backup\", \"scanner\"]",
+    ),
 ];
