@@ -4,6 +4,10 @@
 //! [`Table`] is asked for each key it may have, remembers which were asked for, and [`Table::finish`]
 //! reports the rest as unknown, with a suggestion.
 //!
+//! A document that is read as a table of keys ([`Document::root_as`]) is held to it: asking for a key
+//! that no [`KeySpec`] describes, or for another type than it says, is a mistake of ours and panics in
+//! debug builds. So reference and schema, which are made of these tables, cannot fall behind.
+//!
 //! ```
 //! use hark::base::document::Document;
 //! let document = Document::parse("title = 'x'\ncount = 'five'\n");
@@ -22,6 +26,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::keys::{KeySpec, Shape};
 use super::{duration, suggest};
 
 /// A value with the bytes it was written in.
@@ -85,6 +90,15 @@ impl<'a> Document<'a> {
 
     /// The top-level table; reports mistakes of syntax.
     pub fn root<'d>(&'d self, found: &mut Diagnostics) -> Table<'d> {
+        self.root_of(None, found)
+    }
+
+    /// The same, held to the description of what may stand in it.
+    pub fn root_as<'d>(&'d self, keys: &'static [KeySpec], found: &mut Diagnostics) -> Table<'d> {
+        self.root_of(Some(Shape::Table(keys)), found)
+    }
+
+    fn root_of<'d>(&'d self, shape: Option<Shape>, found: &mut Diagnostics) -> Table<'d> {
         found.extend(self.syntax.iter().cloned());
         Table {
             source: self.source,
@@ -92,6 +106,7 @@ impl<'a> Document<'a> {
             span: 0..0,
             path: String::new(),
             listed: false,
+            shape,
             known: Vec::new(),
         }
     }
@@ -111,6 +126,8 @@ pub struct Table<'d> {
     path: String,
     /// Whether it is one of a list: `[[test]]`.
     listed: bool,
+    /// What it is described as, if it is.
+    shape: Option<Shape>,
     /// The keys it may have, in the order they were asked for.
     known: Vec<&'static str>,
 }
@@ -124,9 +141,17 @@ pub struct Item<'d> {
     pub span: Range<usize>,
     path: String,
     listed: bool,
+    /// What it is described as, if it is.
+    shape: Option<Shape>,
 }
 
 impl<'d> Table<'d> {
+    /// Holds the table to a description of its own, where the one around it cannot say.
+    #[must_use]
+    pub fn held_to(self, keys: &'static [KeySpec]) -> Self {
+        Self { shape: Some(Shape::Table(keys)), ..self }
+    }
+
     /// Where the table stands: its header, or its braces; empty for the root.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
@@ -169,18 +194,25 @@ impl<'d> Table<'d> {
             span: value.span(),
             path,
             listed: false,
+            shape: self.shape.and_then(|shape| shape.entry(key)),
         })
     }
 
     /// The value of a known key.
     pub fn item(&mut self, key: &'static str) -> Option<Item<'d>> {
+        debug_assert!(
+            self.shape.is_none_or(|shape| shape.entry(key).is_some()),
+            "`{key}`{} is read, and no KeySpec describes it",
+            self.place()
+        );
         if !self.known.contains(&key) {
             self.known.push(key);
         }
         self.any(key)
     }
 
-    /// Declares keys as known without reading them.
+    /// Declares keys as known without reading them, also such as no [`KeySpec`] describes: those that
+    /// are refused with a message of their own.
     pub fn allow(&mut self, keys: &[&'static str]) {
         self.known.extend(keys);
     }
@@ -347,6 +379,7 @@ impl<'d> Item<'d> {
 
     /// A string; anything else is reported.
     pub fn text(&self, found: &mut Diagnostics) -> Option<Text> {
+        self.described("a text", Shape::is_text);
         let Some(value) = self.value.as_str() else {
             self.wrong_type("a string", found);
             return None;
@@ -360,6 +393,9 @@ impl<'d> Item<'d> {
 
     /// A whole number; anything else is reported.
     pub fn integer(&self, found: &mut Diagnostics) -> Option<Spanned<i64>> {
+        self.described("a number", |shape| {
+            matches!(shape, Shape::Count | Shape::Whole | Shape::Number)
+        });
         let Some(integer) = self.value.as_integer() else {
             self.wrong_type("a whole number", found);
             return None;
@@ -375,6 +411,7 @@ impl<'d> Item<'d> {
 
     /// A number, whole or not; anything else is reported.
     pub fn number(&self, found: &mut Diagnostics) -> Option<Spanned<f64>> {
+        self.described("a number", |shape| shape == Shape::Number);
         let text = match self.value {
             DeValue::Float(float) => float.as_str().replace('_', ""),
             DeValue::Integer(_) => {
@@ -393,6 +430,7 @@ impl<'d> Item<'d> {
 
     /// A boolean; anything else is reported.
     pub fn boolean(&self, found: &mut Diagnostics) -> Option<bool> {
+        self.described("true or false", |shape| shape == Shape::Boolean);
         let value = self.value.as_bool();
         if value.is_none() {
             self.wrong_type("true or false", found);
@@ -402,6 +440,7 @@ impl<'d> Item<'d> {
 
     /// A duration, zero included; anything else is reported.
     pub fn duration(&self, found: &mut Diagnostics) -> Option<Spanned<Duration>> {
+        self.described("a duration", |shape| shape == Shape::Duration);
         let report = |message: String, found: &mut Diagnostics| {
             found.push(Diagnostic::error("bad-duration", self.span.clone(), message));
         };
@@ -432,6 +471,7 @@ impl<'d> Item<'d> {
 
     /// A TOML date or date-time as text (`2027-01-31`, `2026-01-05T12:00:00Z`); a string counts too.
     pub fn date_time(&self, found: &mut Diagnostics) -> Option<Spanned<String>> {
+        self.described("a time", |shape| shape == Shape::Time);
         let value = match self.value {
             DeValue::Datetime(value) => value.to_string(),
             DeValue::String(text) => text.to_string(),
@@ -445,6 +485,7 @@ impl<'d> Item<'d> {
 
     /// The elements of an array; anything else is reported.
     pub fn array(&self, found: &mut Diagnostics) -> Option<Vec<Item<'d>>> {
+        self.described("a list", |shape| shape.element().is_some());
         let Some(array) = self.value.as_array() else {
             self.wrong_type("a list", found);
             return None;
@@ -458,6 +499,7 @@ impl<'d> Item<'d> {
                     span: value.span(),
                     path: self.path.clone(),
                     listed: true,
+                    shape: self.shape.and_then(Shape::element),
                 })
                 .collect(),
         )
@@ -465,6 +507,7 @@ impl<'d> Item<'d> {
 
     /// A table; anything else is reported.
     pub fn table(&self, found: &mut Diagnostics) -> Option<Table<'d>> {
+        self.described("a table", Shape::is_table);
         let Some(table) = self.value.as_table() else {
             self.wrong_type("a table", found);
             return None;
@@ -475,8 +518,19 @@ impl<'d> Item<'d> {
             span: self.span.clone(),
             path: self.path.clone(),
             listed: self.listed,
+            shape: self.shape.and_then(Shape::table),
             known: Vec::new(),
         })
+    }
+
+    /// Holds the description to what the value is read as.
+    fn described(&self, read_as: &str, fits: fn(Shape) -> bool) {
+        debug_assert!(
+            self.shape.is_none_or(|shape| shape.may_be(fits)),
+            "`{}` is read as {read_as}, and described as {:?}",
+            self.path,
+            self.shape
+        );
     }
 
     /// A plain value as JSON, for settings that are passed on as they are; dates become strings.

@@ -8,6 +8,21 @@ use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{Item, Table};
+use super::keys::{KeySpec, Shape};
+
+/// The keys of a table that says where a secret is; it has one of them.
+pub const KEYS: &[KeySpec] = &[
+    KeySpec::optional("env", Shape::Text, "", "The name of an environment variable."),
+    KeySpec::optional(
+        "file",
+        Shape::Text,
+        "",
+        "A file; a relative path is relative to the configuration.",
+    ),
+];
+
+/// How a secret is written.
+pub const SHAPE: Shape = Shape::OneOf(KEYS);
 
 /// A value whose `Debug` and `Display` print `***`. It has no `Serialize` on purpose.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Every way to write one.
+pub const WORDS: &[&str] = &["info", "informational", "low", "medium", "high", "critical"];
+
 /// Severity, in rising order, so that the larger one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

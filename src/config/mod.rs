@@ -3,6 +3,7 @@
 //! Reading never stops at the first mistake. The file is walked with spans first, so that a mistake
 //! gets its caret; then the layers are merged and the same walk reads the result.
 
+pub mod keys;
 mod load;
 mod read;
 mod secrets;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::load::read_text;
 use super::watch::Watch;
-use super::{Config, Log, Source};
+use super::{Config, Log, Source, keys};
 use crate::base::diagnostic::allow;
 use crate::base::document::{Document, Table};
 use crate::base::secret;
@@ -19,7 +19,7 @@ use crate::query::Sets;
 use crate::{notifiers, sinks};
 
 /// How far ahead of its arrival an event may claim to be (DESIGN: clamped beyond).
-const MAX_FUTURE_SKEW: Duration = Duration::from_mins(5);
+pub(super) const MAX_FUTURE_SKEW: Duration = Duration::from_mins(5);
 
 /// Reads `text`; relative paths start from `folder`.
 pub(super) fn read(
@@ -29,7 +29,7 @@ pub(super) fn read(
     found: &mut Diagnostics,
 ) -> Config {
     let document = Document::parse(text);
-    let mut root = document.root(found);
+    let mut root = document.root_as(keys::CONFIG, found);
     let path = |root: &mut Table<'_>, key, default: &str, found: &mut Diagnostics| {
         let text = root.text(key, found).map_or_else(|| default.to_owned(), |text| text.value);
         shortened(&folder.join(text))

@@ -3,10 +3,38 @@
 use std::time::Duration;
 
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostic, Diagnostics};
 
 /// The longest that an answer's `Retry-After` is believed: a typo of theirs must not be our outage.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// The key `retry` of every destination.
+pub const RETRY: KeySpec =
+    KeySpec::optional("retry", Shape::Table(KEYS), "", "How a failed attempt is tried again.");
+
+/// The keys of `retry`.
+const KEYS: &[KeySpec] = &[
+    KeySpec::optional(
+        "initial",
+        Shape::Duration,
+        "1s",
+        "The most that is waited after a first failure; doubles with every further one.",
+    ),
+    KeySpec::optional("max", Shape::Duration, "5m", "The most that is waited at all."),
+    KeySpec::optional(
+        "probe",
+        Shape::Duration,
+        "1m",
+        "How often a destination that refuses our credentials or address is asked again.",
+    ),
+    KeySpec::optional(
+        "give_up",
+        Shape::Duration,
+        "24h",
+        "After this long, a record that fails while others get through goes to the dead letters.",
+    ),
+];
 
 /// The `retry` table of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::Outcome;
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, clock};
 
 /// What a forwarded record is.
@@ -53,6 +54,18 @@ pub struct Forwarded<'a> {
     /// The original bytes.
     pub payload: &'a [u8],
 }
+
+/// The key `batch` of every sink; defaults and bounds are each sink's own.
+pub const BATCH: KeySpec = KeySpec::optional(
+    "batch",
+    Shape::Table(&[
+        KeySpec::optional("records", Shape::Count, "", "At most so many records."),
+        KeySpec::optional("bytes", Shape::Count, "", "At most so many bytes, before compression."),
+        KeySpec::optional("age", Shape::Duration, "", "Sent at the latest after this long."),
+    ]),
+    "",
+    "How much goes into one request.",
+);
 
 /// How much goes into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use reqwest::{Certificate, Proxy, Url};
 use super::Outcome;
 use crate::base::clock::Clock as _;
 use crate::base::document::{Table, Text};
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostic, Diagnostics, Secret, SecretSource, Secrets, Timestamp, clock};
 
 /// How much of an answer is read; the rest is of no interest to anybody.
@@ -22,6 +23,38 @@ const EXCERPT_CHARS_MAX: usize = 200;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What we call ourselves.
 const USER_AGENT: &str = concat!("hark/", env!("CARGO_PKG_VERSION"));
+
+/// How long an attempt may take, unless `timeout` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The keys that every destination over HTTP has.
+pub const KEYS: &[KeySpec] = &[
+    KeySpec::optional("timeout", Shape::Duration, "30s", "How long an attempt may take."),
+    CA,
+    KeySpec::optional(
+        "proxy",
+        Shape::Text,
+        "none, whatever the environment says",
+        "The address of a proxy.",
+    ),
+    INSECURE,
+];
+
+/// The key `ca` of everything that speaks TLS.
+pub const CA: KeySpec = KeySpec::optional(
+    "ca",
+    Shape::Text,
+    "",
+    "A file of certificates, in PEM, that are trusted besides the system's.",
+);
+
+/// The key `insecure` of everything that speaks TLS.
+pub const INSECURE: KeySpec = KeySpec::optional(
+    "insecure",
+    Shape::Boolean,
+    "false",
+    "Takes any certificate: whoever is on the way can read and change what is sent. A warning at every start.",
+);
 
 /// Makes aws-lc the cryptography of every TLS connection of this process; any number of times.
 ///
@@ -46,7 +79,7 @@ impl Client {
         secrets: &dyn Secrets,
     ) -> Option<Self> {
         install_crypto();
-        let timeout = table.duration("timeout", found).map_or(Duration::from_secs(30), |d| d.value);
+        let timeout = table.duration("timeout", found).map_or(TIMEOUT, |d| d.value);
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(Policy::none())

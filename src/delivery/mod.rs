@@ -18,8 +18,8 @@ pub mod payload;
 mod settings;
 mod stop;
 
-pub use backoff::{Backoff, RETRY_AFTER_MAX, Retry};
-pub use batch::{Batch, BatchLimits, Forwarded, ForwardedKind, Framing, Pushed, Sink};
+pub use backoff::{Backoff, RETRY, RETRY_AFTER_MAX, Retry};
+pub use batch::{BATCH, Batch, BatchLimits, Forwarded, ForwardedKind, Framing, Pushed, Sink};
 pub use destination::{Destination, Family, State, Verdict};
 pub use notification::{Notification, NotificationKind, Notifier};
 pub use settings::{NAME_BYTES_MAX, members};

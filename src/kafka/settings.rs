@@ -8,9 +8,63 @@ use serde::Deserialize;
 
 use super::Error;
 use crate::base::duration;
+use crate::base::keys::{KeySpec, Shape};
+use crate::base::secret;
 
 /// The word that stands for the in-process broker.
 pub const EMBEDDED: &str = "embedded";
+
+/// The keys of `[kafka]`.
+pub const KEYS: &[KeySpec] = &[
+    KeySpec::optional(
+        "bootstrap",
+        Shape::Text,
+        "embedded",
+        "`host:port,host:port`, or `embedded` for the broker in this process, which forgets all on exit.",
+    ),
+    KeySpec::optional(
+        "prefix",
+        Shape::Like("^[A-Za-z0-9._-]{1,100}$"),
+        "hark.",
+        "What the names of Hark's own topics and groups begin with.",
+    ),
+    KeySpec::optional(
+        "partitions",
+        Shape::Count,
+        "32",
+        "Partitions of `signals`, `state` and `alerts`: how many can share the work, up to 1,024. It cannot change afterwards.",
+    ),
+    KeySpec::optional(
+        "replication",
+        Shape::Count,
+        "3 where there are three brokers, else 1",
+        "Copies of each topic that Hark creates.",
+    ),
+    KeySpec::optional(
+        "signals_retention",
+        Shape::Duration,
+        "7d",
+        "How long `signals` is kept: longer than the longest window of any rule by a day.",
+    ),
+    KeySpec::optional(
+        "alerts_retention",
+        Shape::Duration,
+        "30d",
+        "How long `alerts` and `dead-letters` are kept.",
+    ),
+    KeySpec::optional(
+        "connect_timeout",
+        Shape::Duration,
+        "10s",
+        "How long to wait for the first answer of a broker at start.",
+    ),
+    KeySpec::optional(
+        "properties",
+        Shape::Map(&Shape::Any(&[Shape::Text, Shape::Number, Shape::Boolean, secret::SHAPE])),
+        "",
+        "Handed to librdkafka as they are: TLS, SASL, sizes of buffers. Secrets by reference; those that carry Hark's guarantees are refused.",
+    ),
+];
 
 /// The section `[kafka]` of the configuration.
 #[derive(Clone, Deserialize)]
@@ -175,6 +229,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::keys;
 
     fn refused(change: impl FnOnce(&mut Settings)) -> String {
         let mut settings = Settings::default();
@@ -188,6 +243,31 @@ mod tests {
         settings.check().unwrap();
         assert!(settings.is_embedded());
         assert_eq!(settings.prefix, "hark.");
+    }
+
+    #[test]
+    fn the_defaults_are_told_as_they_are() {
+        let Settings {
+            bootstrap,
+            prefix,
+            properties: _,
+            replication: _,
+            partitions,
+            signals_retention,
+            alerts_retention,
+            connect_timeout,
+        } = Settings::default();
+        let real = [
+            ("bootstrap", bootstrap),
+            ("prefix", prefix),
+            ("partitions", partitions.to_string()),
+            ("signals_retention", duration::print(signals_retention)),
+            ("alerts_retention", duration::print(alerts_retention)),
+            ("connect_timeout", duration::print(connect_timeout)),
+        ];
+        for (name, default) in real {
+            assert_eq!(keys::find(KEYS, name).unwrap().default, default, "{name}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod common;
 mod edits;
 mod fills;
 mod kafka;
+pub mod keys;
 mod program;
 mod select;
 mod syntax;

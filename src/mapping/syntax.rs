@@ -7,11 +7,12 @@ use regex::Regex;
 
 use crate::base::diagnostic::{Gravity, SourceText};
 use crate::base::document::{Document, Item, Spanned, Table, Text};
-use crate::base::{Diagnostic, Diagnostics, suggest};
+use crate::base::{Diagnostic, Diagnostics, keys, suggest};
 use crate::event::schema::{self, Kind};
 use crate::event::{FieldName, Scalar};
 use crate::query::{FieldAdvice, Query};
 
+use super::keys::{MAPPING, SOURCE};
 use super::time::{FORMATS, Format};
 
 /// Fields that every event has, whatever its mapping says.
@@ -99,7 +100,7 @@ impl Mapping {
 pub(super) fn read(source: &SourceText, found: &mut Diagnostics) -> Option<Mapping> {
     let stem = source.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let document = Document::parse(&source.text);
-    let mut root = document.root(found);
+    let mut root = document.root_as(MAPPING, found);
     let topics = root.texts("topics", found).unwrap_or_default();
     let detect = root.text("detect", found).and_then(|text| condition(text, found));
     if let Some(detect) = &detect {
@@ -268,10 +269,6 @@ fn formats(names: &[Text], found: &mut Diagnostics) -> Vec<Format> {
     formats
 }
 
-/// The keys of a source table; any other table is a field name in parts.
-const SOURCE_KEYS: [&str; 10] =
-    ["value", "path", "join", "with", "regex", "lower", "upper", "table", "by", "column"];
-
 /// `[fields]` of the file or of a case.
 fn fields(table: &Table<'_>, lookups: bool, found: &mut Diagnostics) -> Vec<(FieldName, Source)> {
     let mut fields = Vec::new();
@@ -361,8 +358,9 @@ fn source(item: &Item<'_>, lookups: bool, found: &mut Diagnostics) -> Option<Sou
         item.wrong_type("a path, a list of paths or a table such as { value = \"x\" }", found);
         return None;
     }
-    let mut table = item.table(found)?;
-    table.allow(&SOURCE_KEYS);
+    let mut table = item.table(found)?.held_to(SOURCE);
+    let known: Vec<&'static str> = SOURCE.iter().map(|key| key.name).collect();
+    table.allow(&known);
     let source = if table.has("value") {
         only(&table, &["value"], found);
         scalars(&table.any("value")?, found).map(Source::Value)
@@ -409,12 +407,12 @@ fn letters(table: &mut Table<'_>, found: &mut Diagnostics) -> Letters {
 }
 
 /// Reports keys that do not go with the kind of source.
-fn only(table: &Table<'_>, keys: &[&str], found: &mut Diagnostics) {
+fn only(table: &Table<'_>, fit: &[&str], found: &mut Diagnostics) {
     for key in table.keys() {
-        let known = SOURCE_KEYS.contains(&key.value.as_str());
-        if known && !keys.contains(&key.value.as_str()) {
+        let known = keys::find(SOURCE, &key.value).is_some();
+        if known && !fit.contains(&key.value.as_str()) {
             let message =
-                format!("`{}` does not go with `{}`", key.value, keys.first().unwrap_or(&""));
+                format!("`{}` does not go with `{}`", key.value, fit.first().unwrap_or(&""));
             found.push(Diagnostic::error("bad-source", key.span, message));
         }
     }

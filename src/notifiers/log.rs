@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::NotifierSpec;
+use super::{COMMON, NotifierSpec};
 use crate::base::document::Table;
 use crate::base::{Diagnostics, Secrets, Timestamp};
 use crate::delivery::{Notification, Notifier, Outcome};
@@ -18,6 +18,7 @@ pub(super) const SPEC: NotifierSpec = NotifierSpec {
 min_severity = "low"
 resolved     = true
 "#,
+    keys: COMMON,
     build,
 };
 

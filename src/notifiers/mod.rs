@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::document::{Spanned, Table, Text};
+use crate::base::keys::{KeySpec, Shape};
+use crate::base::severity::WORDS;
 use crate::base::{Diagnostic, Diagnostics, Secrets, Severity, suggest};
-use crate::delivery::{self, NotificationKind, Notifier, Retry};
+use crate::delivery::{self, NotificationKind, Notifier, RETRY, Retry};
 
 mod email;
 mod log;
@@ -27,12 +29,50 @@ pub struct NotifierSpec {
     pub summary: &'static str,
     /// A complete table; a test loads it.
     pub example: &'static str,
+    /// The keys of the table: its own, and those of every notifier ([`COMMON`]).
+    pub keys: &'static [KeySpec],
     /// Reads what is its own in the table, reporting every mistake; unknown keys too.
     pub build: Build,
 }
 
 /// All notifiers, in order of the reference.
 pub const NOTIFIERS: &[&NotifierSpec] = &[&log::SPEC, &email::SPEC, &webhook::SPEC];
+
+/// The keys of `[notifiers.NAME]`: its kind.
+#[expect(clippy::indexing_slicing, reason = "constants cannot iterate; a slip does not compile")]
+pub const KINDS: [KeySpec; NOTIFIERS.len()] = {
+    let mut kinds = [KeySpec::optional("", Shape::Text, "", ""); NOTIFIERS.len()];
+    let mut n = 0;
+    while n < NOTIFIERS.len() {
+        let spec = NOTIFIERS[n];
+        kinds[n] = KeySpec::optional(spec.kind, Shape::Table(spec.keys), "", spec.summary);
+        n += 1;
+    }
+    kinds
+};
+
+/// The keys that every notifier has beside its own.
+const COMMON: &[KeySpec] = &[
+    KeySpec::optional(
+        "min_severity",
+        Shape::Word(WORDS),
+        "info",
+        "It is told of alerts of at least this severity.",
+    ),
+    KeySpec::optional(
+        "severities",
+        Shape::List(&Shape::Word(WORDS)),
+        "",
+        "Instead of `min_severity`: exactly these.",
+    ),
+    KeySpec::optional(
+        "resolved",
+        Shape::Boolean,
+        "false",
+        "Whether it is also told that an alert is over.",
+    ),
+    RETRY,
+];
 
 /// A notifier as an operator set it up.
 #[derive(Debug, Clone)]

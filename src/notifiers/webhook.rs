@@ -14,9 +14,10 @@ use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::NotifierSpec;
+use super::{COMMON, NotifierSpec};
 use crate::alert::Alert;
 use crate::base::document::{Item, Table};
+use crate::base::keys::{KeySpec, Shape, join};
 use crate::base::{Diagnostic, Diagnostics, Secret, Secrets, Timestamp, secret};
 use crate::delivery::http::{self, Client};
 use crate::delivery::{Notification, NotificationKind, Notifier, Outcome};
@@ -35,8 +36,29 @@ resolved     = true
 timeout      = "15s"
 retry        = { initial = "5s", max = "10m", give_up = "24h" }
 "#,
+    keys: &join::<{ OWN.len() + COMMON.len() + http::KEYS.len() }>(&[OWN, COMMON, http::KEYS]),
     build,
 };
+
+const OWN: &[KeySpec] = &[
+    KeySpec::required(
+        "url",
+        Shape::Any(&[Shape::Text, secret::SHAPE]),
+        "Where to post; a secret if it holds a token.",
+    ),
+    KeySpec::optional(
+        "secret",
+        Shape::Any(&[secret::SHAPE, Shape::List(&secret::SHAPE)]),
+        "unsigned",
+        "What signs: `whsec_` and the base64 of 24 to 64 random bytes. While one is being exchanged, several.",
+    ),
+    KeySpec::optional(
+        "headers",
+        Shape::Map(&Shape::Any(&[Shape::Text, secret::SHAPE])),
+        "",
+        "What every request carries besides.",
+    ),
+];
 
 /// How a signing secret starts.
 const SECRET_PREFIX: &str = "whsec_";

@@ -55,7 +55,7 @@ pub use matcher::{Matcher, have_common};
 pub use parse::{Aliases, KEYWORDS, MISTAKES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
 pub use regex::{REGEX_BYTES_MAX, RegexTest};
 pub use schedule::Schedule;
-pub use sets::Sets;
+pub use sets::{LIST, SCHEDULE, Sets};
 pub use steps::{StepTerm, is_of_step};
 
 use ast::{Case, Expr, Literal, Term, Test};

@@ -7,8 +7,60 @@ use std::sync::Arc;
 use super::list::{LIST_ENTRIES_MAX, List};
 use super::schedule::Schedule;
 use crate::base::document::{Table, Text};
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostic, Diagnostics, Live};
 use crate::event::FieldName;
+
+/// The keys of `[lists.NAME]`.
+pub const LIST: &[KeySpec] = &[
+    KeySpec::optional(
+        "values",
+        Shape::Texts,
+        "",
+        "Texts, addresses and networks; this, `file` or both.",
+    ),
+    KeySpec::optional(
+        "file",
+        Shape::Text,
+        "",
+        "A file with one of them a line, `#` begins a comment; watched. At most 1,000,000 in all.",
+    ),
+];
+
+/// The keys of `[schedules.NAME]`.
+pub const SCHEDULE: &[KeySpec] = &[
+    KeySpec::required(
+        "timezone",
+        Shape::Text,
+        "An IANA zone such as `Europe/Berlin`; daylight saving is the zone's business.",
+    ),
+    KeySpec::optional(
+        "zone_field",
+        Shape::Field,
+        "",
+        "A field that names the zone of each event; a missing or unknown one is counted, and `timezone` holds.",
+    ),
+    KeySpec::optional(
+        "days",
+        Shape::List(&Shape::Like(
+            "^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?$",
+        )),
+        "every day",
+        "Days and spans of days: `mon-fri`.",
+    ),
+    KeySpec::optional(
+        "hours",
+        Shape::List(&Shape::Like("^[0-9]{1,2}:[0-9]{2}-[0-9]{1,2}:[0-9]{2}$")),
+        "all day",
+        "Spans of the wall clock, the end left out: `09:00-17:00`; `23:00-06:00` crosses midnight and belongs to the day on which it starts.",
+    ),
+    KeySpec::optional(
+        "except",
+        Shape::List(&Shape::Time),
+        "",
+        "Dates, in the zone that an event is judged in, on which it does not hold.",
+    ),
+];
 
 /// What `@name` can mean.
 #[derive(Debug, Clone, Default)]

@@ -6,6 +6,8 @@ use super::fields::{self, Scope};
 use super::template::Template;
 use super::{AlertSettings, Context, Per, SeverityCase, condition, syntax};
 use crate::base::document::{Spanned, Table, Text};
+use crate::base::keys::{KeySpec, Shape};
+use crate::base::severity::WORDS;
 use crate::base::{Diagnostic, Diagnostics, duration};
 use crate::detectors::Detector;
 
@@ -14,6 +16,47 @@ use crate::detectors::Detector;
 const KEEP_OPEN: Duration = Duration::from_mins(5);
 /// `max_open`, unless the rule's span is longer.
 const MAX_OPEN: Duration = Duration::from_hours(24);
+
+/// The keys of `[alert]`.
+pub(super) const KEYS: &[KeySpec] = &[
+    KeySpec::optional(
+        "keep_open",
+        Shape::Duration,
+        "the detector's `within`, or 5m",
+        "How long after its last firing an alert is over; at least the detector's `within`. What looks down and `[absence]` count from when the condition became false, 5m or `within` if that is shorter.",
+    ),
+    KeySpec::optional(
+        "max_open",
+        Shape::Duration,
+        "24h, or `within` if that is longer",
+        "How long an alert may be open; a later firing opens a new one. At least `keep_open`.",
+    ),
+    KeySpec::optional(
+        "per",
+        Shape::Word(&["key", "tuple"]),
+        "tuple",
+        "Only beside `[new_value]`: whether each new value has an alert of its own, or the key has one.",
+    ),
+    KeySpec::optional(
+        "title",
+        Shape::Text,
+        "the rule's title",
+        "One line for people: a template over the latest firing event and `alert.*`.",
+    ),
+    KeySpec::optional("summary", Shape::Text, "", "More for people: a template of several lines."),
+    KeySpec::optional(
+        "severity",
+        Shape::Tables(SEVERITY),
+        "the rule's severity",
+        "Other severities for some firings; the first that matches wins, and an alert only rises.",
+    ),
+];
+
+/// One `[[alert.severity]]`.
+const SEVERITY: &[KeySpec] = &[
+    KeySpec::required("when", Shape::Query, "A query over `alert.*` and the firing event."),
+    KeySpec::required("level", Shape::Word(WORDS), "The severity of such a firing."),
+];
 
 /// Reads the table; the detector says how long alerts live without it.
 pub(super) fn read(

@@ -21,6 +21,7 @@ mod check;
 mod condition;
 mod fields;
 mod fingerprint;
+pub mod keys;
 mod lint;
 mod load;
 mod loops;

@@ -19,7 +19,7 @@ use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::query::pattern::Pattern;
 
 use super::syntax::parse_overridden;
-use super::{Context, Rule, RuleFile};
+use super::{Context, Rule, RuleFile, keys};
 
 /// Override tables that are read together.
 pub const OVERRIDES_MAX: usize = 1_000;
@@ -81,7 +81,7 @@ impl Overrides {
     pub(super) fn read(&mut self, file: usize, source: &SourceText) -> Diagnostics {
         let document = Document::parse(&source.text);
         let mut found = Diagnostics::new();
-        let mut root = document.root(&mut found);
+        let mut root = document.root_as(keys::OVERRIDE_FILE, &mut found);
         let tables = root.tables("override", &mut found);
         root.finish_with(&mut found, |_| {
             Some("an override file holds `[[override]]` tables and nothing else".to_owned())

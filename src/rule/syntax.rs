@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use crate::base::diagnostic::{SourceText, allow};
 use crate::base::document::{Document, Item, Table, Text};
-use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, suggest};
+use crate::base::keys::Shape;
+use crate::base::{self, Diagnostic, Diagnostics, Severity, Timestamp, suggest};
 use crate::detectors::{DETECTORS, Decides, Detector, Reading};
 use crate::event::FieldName;
 use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
 
 use super::fields::{self, Scope};
-use super::{Exception, Rule, Status, alert, condition, fingerprint, test_case};
+use super::{Exception, Rule, Status, alert, condition, fingerprint, keys, test_case};
 
 /// How much later than the stream's clock an event may come, unless the rule says otherwise.
 pub const LATENESS: Duration = Duration::from_secs(10);
@@ -23,26 +24,6 @@ pub const LATENESS: Duration = Duration::from_secs(10);
 pub const ID_CHARS_MAX: usize = 120;
 /// Fields in `group_by`.
 pub const GROUP_BY_MAX: usize = 8;
-
-/// The plain keys at the top of a file.
-const TOP_LEVEL: [&str; 16] = [
-    "title",
-    "description",
-    "severity",
-    "when",
-    "group_by",
-    "id",
-    "enabled",
-    "owner",
-    "status",
-    "tags",
-    "threat",
-    "runbook",
-    "references",
-    "false_positives",
-    "lateness",
-    "allow",
-];
 
 /// Every detector that the language knows; those of them in [`DETECTORS`] can be used.
 const DETECTOR_TABLES: [&str; 11] = [
@@ -109,7 +90,7 @@ fn read(
     context: &Context<'_>,
 ) -> (Option<Rule>, Diagnostics) {
     let mut found = Diagnostics::new();
-    let root = document.root(&mut found);
+    let root = document.root_as(keys::RULE, &mut found);
     let top_level: Vec<Range<usize>> = root.keys().into_iter().map(|key| key.span).collect();
     let rule = walk(root, source, id_from_path, context, &mut found);
     let own = source.text.get(..own).unwrap_or_default();
@@ -466,6 +447,12 @@ fn refuse_overrides(root: &mut Table<'_>, found: &mut Diagnostics) {
     }
 }
 
+/// Whether it is a key at the top of a rule that is no table.
+fn is_plain_key(name: &str) -> bool {
+    let spec = base::keys::find(keys::RULE, name);
+    spec.is_some_and(|spec| !spec.shape.is_table() && !matches!(spec.shape, Shape::Tables(_)))
+}
+
 /// TOML gives every key below a `[table]` to that table. An unknown key there that is a key of the
 /// rule is told where it belongs.
 fn explain_slipped_keys(
@@ -480,7 +467,7 @@ fn explain_slipped_keys(
             }
             _ => None,
         };
-        match key.filter(|key| TOP_LEVEL.contains(key)) {
+        match key.filter(|key| is_plain_key(key)) {
             Some(key) => diagnostic.help(format!(
                 "`{key}` belongs above the first table: in TOML, keys below a `[table]` are that table's"
             )),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::document::{Item, Table, Text};
+use crate::base::keys::{KeySpec, Shape};
+use crate::base::severity::WORDS;
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration};
 use crate::event::FieldName;
 
@@ -17,6 +19,98 @@ use super::{Context, syntax};
 pub const START: Timestamp = Timestamp::from_millis(1_767_614_400_000);
 /// How often one entry of `events` may happen.
 pub const TIMES_MAX: u64 = 100_000;
+
+/// The keys of `[[test]]`.
+pub(super) const KEYS: &[KeySpec] = &[
+    KeySpec::required("name", Shape::Text, "What it claims."),
+    KeySpec::optional(
+        "start",
+        Shape::Time,
+        "2026-01-05T12:00:00Z",
+        "The time that `at` counts from; the default is a Monday.",
+    ),
+    KeySpec::required("events", Shape::Tables(EVENT), "What happens, in order of arrival."),
+    KeySpec::required(
+        "expect",
+        Shape::Tables(EXPECTED),
+        "The alerts that must open, these and no others, by time of opening, then key.",
+    ),
+    KeySpec::optional(
+        "lists",
+        Shape::Map(&Shape::Texts),
+        "those of the configuration",
+        "Named lists as they are during the test.",
+    ),
+    KeySpec::optional(
+        "tables",
+        Shape::Map(&Shape::List(&Shape::Map(&Shape::Value))),
+        "those of the configuration",
+        "Lookup tables as they are during the test: rows from column to value.",
+    ),
+    KeySpec::optional(
+        "cold_start",
+        Shape::Boolean,
+        "false",
+        "Whether leading absent steps and spikes must first have seen their whole period, as after a real start.",
+    ),
+    KeySpec::optional(
+        "run_for",
+        Shape::Duration,
+        "until nothing can change",
+        "How long the clock runs after the last event.",
+    ),
+];
+
+/// The keys of one entry of `events`.
+const EVENT: &[KeySpec] = &[
+    KeySpec::optional(
+        "sample",
+        Shape::Like("^[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*$"),
+        "",
+        "A product's record, `opsknight/login_failed`, which goes through the mapping; this or `fields`.",
+    ),
+    KeySpec::optional(
+        "fields",
+        Shape::ByField(&Shape::Value),
+        "",
+        "Common fields as they are given; this or `sample`.",
+    ),
+    KeySpec::optional(
+        "at",
+        Shape::Like(OFFSET),
+        "0s",
+        "When it first happens, from `start`; `-15d` is before it.",
+    ),
+    KeySpec::optional("times", Shape::Count, "1", "How often it happens, at most 100,000."),
+    KeySpec::optional("every", Shape::Duration, "0s", "How far apart these are; may be zero."),
+    KeySpec::optional(
+        "set",
+        Shape::ByField(&Shape::Value),
+        "",
+        "Fields given other values; a text may use `{{ n }}`, counted from 1. `raw.*` is set before mapping.",
+    ),
+    KeySpec::optional("unset", Shape::Fields, "", "Fields taken away."),
+];
+
+/// The keys of one entry of `expect`: what is not given may be anything.
+const EXPECTED: &[KeySpec] = &[
+    KeySpec::optional("at", Shape::Like(OFFSET), "", "The opening, from `start`."),
+    KeySpec::optional("key", Shape::ByField(&Shape::Value), "", "Values of the key."),
+    KeySpec::optional("count", Shape::Whole, "", "The final `alert.count`."),
+    KeySpec::optional("value", Shape::Value, "", "The final `alert.value`."),
+    KeySpec::optional("severity", Shape::Word(WORDS), "", "The final severity."),
+    KeySpec::optional("title", Shape::Text, "", "The final title."),
+    KeySpec::optional("resolved_at", Shape::Like(OFFSET), "", "When it was over, from `start`."),
+    KeySpec::optional(
+        "status",
+        Shape::Word(&["open", "resolved"]),
+        "",
+        "How it stands when the test ends.",
+    ),
+];
+
+/// A time before or after the start.
+const OFFSET: &str = "^-?([0-9]+(ms|d|h|m|s))+$";
 
 /// One `[[test]]`.
 #[derive(Debug, Clone, PartialEq)]

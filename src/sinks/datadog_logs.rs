@@ -18,8 +18,9 @@ use futures_util::future::BoxFuture;
 use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::SinkSpec;
+use super::{COMMON, SinkSpec};
 use crate::base::document::{Table, Text};
+use crate::base::keys::{KeySpec, Shape, join};
 use crate::base::{Diagnostic, Diagnostics, Secrets, Severity, Timestamp, secret, suggest};
 use crate::delivery::http::{self, Client};
 use crate::delivery::payload::{Payload, write_member, write_string};
@@ -41,10 +42,36 @@ events   = true
 alerts   = true
 batch    = { records = 1000, bytes = 4250000, age = "5s" }
 "#,
+    keys: &join::<{ OWN.len() + COMMON.len() + http::KEYS.len() }>(&[OWN, COMMON, http::KEYS]),
     batch: BatchLimits { records: 1000, bytes: 4_250_000, age: Duration::from_secs(5) },
     batch_max: BatchLimits { records: 1000, bytes: 5_000_000, age: Duration::from_mins(5) },
     build,
 };
+
+const OWN: &[KeySpec] = &[
+    KeySpec::optional(
+        "site",
+        Shape::Word(&SITES),
+        "",
+        "Where your organization is, as in the address of Datadog's pages; this or `url`.",
+    ),
+    KeySpec::optional(
+        "url",
+        Shape::Text,
+        "",
+        "The whole address of the intake, for a private link; this or `site`.",
+    ),
+    KeySpec::required("api_key", secret::SHAPE, "The API key."),
+    KeySpec::optional(
+        "service",
+        Shape::Text,
+        "the mapping's name",
+        "The service, the same for all records.",
+    ),
+    KeySpec::optional("source", Shape::Text, "hark", "`ddsource`, which chooses the pipeline."),
+    KeySpec::optional("hostname", Shape::Text, "", "The host."),
+    KeySpec::optional("tags", Shape::Texts, "", "Tags such as `env:prod`."),
+];
 
 /// The sites whose address is known; any other is written as `url`.
 const SITES: [&str; 9] = [

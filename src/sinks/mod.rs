@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::base::document::{Spanned, Table};
+use crate::base::keys::{KeySpec, Shape};
 use crate::base::{Diagnostic, Diagnostics, Secrets};
-use crate::delivery::{self, BatchLimits, Retry, Sink};
+use crate::delivery::{self, BATCH, BatchLimits, RETRY, Retry, Sink};
 
 mod datadog_logs;
 mod splunk_hec;
@@ -25,6 +26,8 @@ pub struct SinkSpec {
     pub summary: &'static str,
     /// A complete table; a test loads it.
     pub example: &'static str,
+    /// The keys of the table: its own, those of every sink ([`COMMON`]), those of HTTP.
+    pub keys: &'static [KeySpec],
     /// The size of a batch if nothing else is set.
     pub batch: BatchLimits,
     /// The largest batch that the receiver takes.
@@ -35,6 +38,37 @@ pub struct SinkSpec {
 
 /// All sinks, in order of the reference.
 pub const SINKS: &[&SinkSpec] = &[&splunk_hec::SPEC, &datadog_logs::SPEC];
+
+/// The keys of `[sinks.NAME]`: its kind.
+#[expect(clippy::indexing_slicing, reason = "constants cannot iterate; a slip does not compile")]
+pub const KINDS: [KeySpec; SINKS.len()] = {
+    let mut kinds = [KeySpec::optional("", Shape::Text, "", ""); SINKS.len()];
+    let mut n = 0;
+    while n < SINKS.len() {
+        let spec = SINKS[n];
+        kinds[n] = KeySpec::optional(spec.kind, Shape::Table(spec.keys), "", spec.summary);
+        n += 1;
+    }
+    kinds
+};
+
+/// The keys that every sink has beside its own.
+const COMMON: &[KeySpec] = &[
+    KeySpec::optional(
+        "events",
+        Shape::Boolean,
+        "true",
+        "Whether it gets the records of the audit topics, as they are.",
+    ),
+    KeySpec::optional(
+        "alerts",
+        Shape::Boolean,
+        "false",
+        "Whether it gets the records of the topic `alerts`.",
+    ),
+    BATCH,
+    RETRY,
+];
 
 /// A sink as an operator set it up.
 #[derive(Debug, Clone)]

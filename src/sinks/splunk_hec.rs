@@ -13,8 +13,9 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use super::SinkSpec;
+use super::{COMMON, SinkSpec};
 use crate::base::document::Table;
+use crate::base::keys::{KeySpec, Shape, join};
 use crate::base::{Diagnostic, Diagnostics, Secrets, Timestamp, secret};
 use crate::delivery::http::{self, Answer, Client};
 use crate::delivery::payload::{Payload, write_member, write_seconds, write_string};
@@ -38,11 +39,30 @@ timeout    = "30s"
 batch      = { records = 1000, bytes = 1000000, age = "1s" }
 retry      = { initial = "1s", max = "5m", probe = "1m", give_up = "24h" }
 "#,
+    keys: &join::<{ OWN.len() + COMMON.len() + http::KEYS.len() }>(&[OWN, COMMON, http::KEYS]),
     // 1 MB is what every release of Splunk takes.
     batch: BatchLimits { records: 1000, bytes: 1_000_000, age: Duration::from_secs(1) },
     batch_max: BatchLimits { records: 100_000, bytes: 100_000_000, age: Duration::from_mins(5) },
     build,
 };
+
+const OWN: &[KeySpec] = &[
+    KeySpec::required(
+        "url",
+        Shape::Text,
+        "The collector's address; a path of its own (behind a proxy) is kept.",
+    ),
+    KeySpec::required("token", secret::SHAPE, "The collector's token."),
+    KeySpec::optional("index", Shape::Text, "the token's", "The index that takes the records."),
+    KeySpec::optional(
+        "sourcetype",
+        Shape::Text,
+        "hark:audit, hark:alert",
+        "The source type, of events and alerts alike if it is set.",
+    ),
+    KeySpec::optional("source", Shape::Text, "hark", "The source."),
+    KeySpec::optional("host", Shape::Text, "", "The host."),
+];
 
 /// Where the event endpoint is, under the collector's address.
 const PATH: &str = "/services/collector/event";

@@ -18,8 +18,9 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 
-use super::NotifierSpec;
+use super::{COMMON, NotifierSpec};
 use crate::base::document::{Table, Text};
+use crate::base::keys::{KeySpec, Shape, join};
 use crate::base::{Diagnostic, Diagnostics, Secret, Secrets, Timestamp, secret};
 use crate::delivery::{Notification, Notifier, Outcome, http};
 
@@ -42,8 +43,27 @@ min_severity = "high"
 resolved     = true
 timeout      = "60s"
 "#,
+    keys: &join::<{ OWN.len() + COMMON.len() }>(&[OWN, COMMON]),
     build,
 };
+
+const OWN: &[KeySpec] = &[
+    KeySpec::required("server", Shape::Text, "The name of the SMTP server."),
+    KeySpec::optional(
+        "tls",
+        Shape::Word(&["starttls", "tls", "none"]),
+        "starttls",
+        "`starttls` begins in the clear and must be upgraded; `none` only to this machine.",
+    ),
+    KeySpec::optional("port", Shape::Count, "587; 465 for tls, 25 for none", "The port."),
+    http::CA,
+    http::INSECURE,
+    KeySpec::optional("username", Shape::Text, "", "Together with `password`."),
+    KeySpec::optional("password", secret::SHAPE, "", "Together with `username`."),
+    KeySpec::required("from", Shape::Text, "The sender: `Hark <hark@example.com>`."),
+    KeySpec::required("to", Shape::Texts, "The recipients, from 1 to 100."),
+    KeySpec::optional("timeout", Shape::Duration, "1m", "How long an attempt may take."),
+];
 
 /// Recipients of one notifier.
 const RECIPIENTS_MAX: usize = 100;
