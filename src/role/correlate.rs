@@ -398,9 +398,9 @@ impl Task for Correlate {
 mod tests {
     use super::super::versions::Starts;
     use super::*;
-    use crate::alert::{AlertStatus, RuleInfo};
+
+    use crate::base::Timestamp;
     use crate::base::clock::Manual;
-    use crate::base::{Severity, Timestamp};
     use crate::kafka::{Headers, Memory};
     use crate::query::Sets;
     use crate::rule::Rule;
@@ -464,27 +464,8 @@ mod tests {
 
     #[test]
     fn an_alert_that_is_too_large_goes_without_samples_and_else_is_a_dead_letter() {
-        let zero = Timestamp::from_millis(0);
         let alert = |title: usize, samples: usize| Alert {
-            id: "a".into(),
-            revision: 1,
-            status: AlertStatus::Open,
-            severity: Severity::High,
             title: "x".repeat(title),
-            summary: String::new(),
-            rule: RuleInfo::default(),
-            key: BTreeMap::new(),
-            count: 1,
-            firings: 1,
-            value: serde_json::Value::Null,
-            previous: None,
-            peak: serde_json::Value::Null,
-            approximate: false,
-            opened_at: zero,
-            first_seen: zero,
-            last_seen: zero,
-            resolved_at: None,
-            resolution: None,
             samples: vec![
                 serde_json::from_value(serde_json::json!({
                     "position": "t:0:1",
@@ -493,6 +474,7 @@ mod tests {
                 }))
                 .unwrap(),
             ],
+            ..Alert::bare("a")
         };
         let (role, mut out) = (role(), Memory::default());
         role.write(&alert(10, 10), &record(0), &mut out).unwrap();

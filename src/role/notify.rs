@@ -235,32 +235,7 @@ mod tests {
     }
 
     fn alert(id: &str, severity: Severity, status: AlertStatus) -> Alert {
-        let zero = Timestamp::from_millis(0);
-        Alert {
-            id: id.into(),
-            revision: 1,
-            status,
-            severity,
-            title: "t".into(),
-            summary: String::new(),
-            rule: crate::alert::RuleInfo {
-                status: "production".into(),
-                ..crate::alert::RuleInfo::default()
-            },
-            key: BTreeMap::new(),
-            count: 1,
-            firings: 1,
-            value: serde_json::Value::Null,
-            previous: None,
-            peak: serde_json::Value::Null,
-            approximate: false,
-            opened_at: zero,
-            first_seen: zero,
-            last_seen: zero,
-            resolved_at: None,
-            resolution: None,
-            samples: Vec::new(),
-        }
+        Alert { status, severity, ..Alert::bare(id) }
     }
 
     /// Feeds alerts as records from offset 0 on; gives `notifier kind` of every notification.

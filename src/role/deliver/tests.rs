@@ -14,10 +14,10 @@ use tokio::runtime::Runtime;
 
 use super::lane::{Finished, Lane, Slot};
 use super::{Deliverer, Identify, NotifierLane, Settings, SinkLane};
-use crate::alert::{Alert, AlertStatus, RuleInfo};
+use crate::alert::Alert;
+use crate::base::Timestamp;
 use crate::base::clock::{self, Clock};
 use crate::base::metrics::Metrics;
-use crate::base::{Severity, Timestamp};
 use crate::delivery::{
     BatchLimits, Destination, Family, Forwarded, Framing, Notification, NotificationKind, Notifier,
     Outcome, Retry, Sink, Stop,
@@ -250,29 +250,7 @@ impl Notifier for Selective {
 
 fn notification(id: &str) -> Vec<u8> {
     let now = Timestamp::from_millis(0);
-    let alert = Alert {
-        id: id.to_owned(),
-        revision: 1,
-        status: AlertStatus::Open,
-        severity: Severity::High,
-        title: String::new(),
-        summary: String::new(),
-        rule: RuleInfo::default(),
-        key: BTreeMap::new(),
-        count: 1,
-        firings: 1,
-        value: serde_json::Value::Null,
-        previous: None,
-        peak: serde_json::Value::Null,
-        approximate: false,
-        opened_at: now,
-        first_seen: now,
-        last_seen: now,
-        resolved_at: None,
-        resolution: None,
-        samples: Vec::new(),
-    };
-    let told = Notification::new("d", NotificationKind::Opened, now, alert);
+    let told = Notification::new("d", NotificationKind::Opened, now, Alert::bare(id));
     serde_json::to_vec(&told).unwrap()
 }
 
