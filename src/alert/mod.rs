@@ -29,7 +29,7 @@ pub use correlation::{
 };
 pub use entry::ALERTS_PER_KEY;
 pub use pipeline::Pipeline;
-pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX};
+pub use recent::{EVENTS_PER_KEY, SAMPLES_MAX, TUPLES_PER_KEY};
 pub use record::{Alert, AlertStatus, Resolution, RuleInfo, SCHEMA, Sample};
 pub use rules::{Judge, Rules};
 pub use starts::RuleBegan;

@@ -15,10 +15,16 @@ pub const EVENTS_PER_KEY: usize = 1_000;
 /// Of how many of the newest events the fields are kept.
 pub const SAMPLES_MAX: usize = 10;
 
+/// How many tuples the events of a key have that are known one by one: an event with long arrays has
+/// up to 1,000.
+pub const TUPLES_PER_KEY: usize = 100_000;
+
 /// The newest events of a key, sorted by (time, position), without repeats.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     events: VecDeque<Seen>,
+    /// How many tuples they have.
+    tuples: usize,
     /// The time of the latest event that was let go for want of room.
     cut: Option<Timestamp>,
 }
@@ -68,7 +74,7 @@ impl Recent {
         event: Matching<'_>,
         room: usize,
         undecided: Timestamp,
-        let_go: impl FnOnce(&Seen),
+        mut let_go: impl FnMut(&Seen),
     ) -> Taken {
         let Matching { time, position, parts, tuples, fields } = event;
         let at = self.place(time, position);
@@ -86,6 +92,7 @@ impl Recent {
         }
         let (position, tuples) = (position.clone(), tuples.into());
         let seen = Seen { time, position, parts, tuples, fields: None };
+        self.tuples += seen.tuples.len();
         self.events.insert(at, seen);
         if at + SAMPLES_MAX >= self.events.len() || time >= undecided {
             if let Some(seen) = self.events.get_mut(at) {
@@ -97,9 +104,10 @@ impl Recent {
                 seen.fields = None;
             }
         }
-        if self.events.len() > room
+        while (self.events.len() > room || self.tuples > TUPLES_PER_KEY && self.events.len() > 1)
             && let Some(oldest) = self.events.pop_front()
         {
+            self.tuples -= oldest.tuples.len();
             self.cut = self.cut.max(Some(oldest.time));
             let_go(&oldest);
         }
@@ -127,6 +135,7 @@ impl Recent {
     pub(super) fn settle(&mut self, time: Timestamp, mut let_go: impl FnMut(&Seen)) {
         while self.events.front().is_some_and(|oldest| oldest.time < time) {
             if let Some(oldest) = self.events.pop_front() {
+                self.tuples -= oldest.tuples.len();
                 let_go(&oldest);
             }
         }
@@ -234,7 +243,8 @@ impl Recent {
             }
             events.push_back(Seen { time, position, parts, tuples, fields });
         }
-        Ok(Self { events, cut: maybe_time(bytes)? })
+        let tuples = events.iter().map(|seen| seen.tuples.len()).sum();
+        Ok(Self { events, tuples, cut: maybe_time(bytes)? })
     }
 }
 
@@ -352,6 +362,27 @@ mod tests {
         assert_eq!(recent.count(at(0), at(5), Some(7)), 0);
         let newest = recent.latest(at(0), at(5), Some(1)).map(|e| e.position.offset);
         assert_eq!(newest.collect::<Vec<_>>(), [4, 1]);
+    }
+
+    #[test]
+    fn events_with_many_tuples_make_room_for_each_other() {
+        let mut recent = Recent::default();
+        let many: Vec<u64> = (0..1_000).collect();
+        let mut gone = 0;
+        for n in 0..=i64::try_from(TUPLES_PER_KEY / 1_000).unwrap() {
+            let event = Matching {
+                time: at(n),
+                position: &Position::new("audit", 0, n),
+                parts: Parts::FIRST,
+                tuples: &many,
+                fields: &Fields::default(),
+            };
+            assert_eq!(gone, 0);
+            assert_eq!(recent.take(event, 9_999, Timestamp::MAX, |_| gone += 1), Taken::New);
+        }
+        assert_eq!((gone, recent.cut(), recent.oldest()), (1, Some(at(0)), Some(at(1))));
+        recent.settle(at(50), |_| {});
+        assert_eq!(recent.tuples, recent.events.len() * 1_000);
     }
 
     #[test]
