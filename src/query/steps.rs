@@ -4,6 +4,7 @@
 //! once for each way in which they may turn out ([`Query::assume`]), and whoever remembers the
 //! earlier events decides which way it was. Which steps there are is not known here.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::Query;
@@ -99,6 +100,17 @@ fn step_term(
     Ok(StepTerm { field: term.field.clone(), step: step.clone(), other: field, case, span })
 }
 
+impl fmt::Display for StepTerm {
+    /// As it is written: `source.ip: $steps.login.source.ip`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.case {
+            Case::Ignored => ":",
+            Case::Exact => " ==",
+        };
+        write!(f, "{}{sign} $steps.{}.{}", self.field, self.step, self.other)
+    }
+}
+
 impl StepTerm {
     /// Where `$steps…` stands in the query.
     pub fn place(&self) -> Range<usize> {
@@ -158,11 +170,8 @@ mod tests {
     fn each_different_comparison_is_found_once() {
         let text = "event.action: x and (source.ip: $steps.login.source.ip or not source.ip: $steps.login.source.ip) and user.id == $steps.login.user.id and user.name: $user.id";
         let found = terms(text);
-        let told = found.iter().map(|t| format!("{} {} {} {:?}", t.field, t.step, t.other, t.case));
-        assert_eq!(
-            told.collect::<Vec<_>>(),
-            ["source.ip login source.ip Ignored", "user.id login user.id Exact"]
-        );
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["source.ip: $steps.login.source.ip", "user.id == $steps.login.user.id"]);
         assert_eq!(text.get(found[1].place()), Some("$steps.login.user.id"));
         assert_eq!(terms("event.action: steps.login"), []);
     }

@@ -153,7 +153,7 @@ struct Step {
     when: Option<Query>,
     /// What MATCH asks: `when`, or with comparisons one query for each way they may turn out; bit *n*
     /// of the index says how the comparison *n* did.
-    asked: Vec<Option<Query>>,
+    asked: Vec<Way>,
     /// The first of its parts.
     first_part: usize,
     terms: Vec<Term>,
@@ -163,6 +163,14 @@ struct Step {
     within: Option<Duration>,
     max_gap: Option<Duration>,
     group_by: Option<Vec<FieldName>>,
+}
+
+/// A way in which an event can match a step.
+#[derive(Debug)]
+struct Way {
+    /// The step's name, and how the comparisons must turn out if there are any.
+    name: Option<String>,
+    when: Option<Query>,
 }
 
 /// A comparison with an earlier step's latest match.
@@ -235,11 +243,15 @@ impl Step {
         if self.count > 1 { KEPT * self.count } else { EVENTS_MAX }
     }
 
-    /// The ways in which an event can match it.
+    /// What MATCH asks.
     fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let (name, group_by) = (self.name.as_deref(), self.group_by.as_deref());
-        let part = move |when| Part { name, when, with_rule: true, group_by };
-        self.asked.iter().map(move |when| part(when.as_ref()))
+        let group_by = self.group_by.as_deref();
+        self.asked.iter().map(move |way| Part {
+            name: way.name.as_deref(),
+            when: way.when.as_ref(),
+            with_rule: true,
+            group_by,
+        })
     }
 
     /// All of its settings in one text.

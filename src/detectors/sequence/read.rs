@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{COUNT_MAX, Plan, STEP_TERMS_MAX, Sequence, Step, Term};
+use super::{COUNT_MAX, Plan, STEP_TERMS_MAX, Sequence, Step, Term, Way};
 use crate::base::document::{Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
 use crate::detectors::{Detector, PARTS_MAX, Reading, bounded_count, part_group_by};
@@ -105,8 +105,8 @@ impl Written {
     /// As messages call it.
     fn title(&self, n: usize) -> String {
         match &self.name {
-            Some(name) => format!("`{}`", name.value),
-            None => format!("number {}", n + 1),
+            Some(name) => name.value.clone(),
+            None => format!("step {}", n + 1),
         }
     }
 }
@@ -201,7 +201,7 @@ fn check_bounds(steps: &[Written], found: &mut Diagnostics) {
             let title = step.title(n);
             missing(
                 "max_gap",
-                format!("nothing says how long after the one before step {title} may come"),
+                format!("nothing says how long after the one before `{title}` may come"),
             );
         }
         if step.count > 1 && step.within_span.is_none() {
@@ -232,12 +232,12 @@ fn plan(
     for (n, step) in written.iter().enumerate() {
         let terms = terms(n, written, found);
         let when = step.when.as_ref().map(|(_, query)| query);
-        let ways = 0..1usize << terms.len();
-        let asked: Vec<Option<Query>> = match when {
-            Some(when) if !terms.is_empty() => {
-                ways.map(|way| Some(when.assume(&terms, &|term| way >> term & 1 == 1))).collect()
+        let asked = match when {
+            Some(when) if !terms.is_empty() => ways(&step.title(n), when, &terms),
+            when => {
+                let name = step.name.as_ref().map(|name| name.value.clone());
+                vec![Way { name, when: when.cloned() }]
             }
-            when => vec![when.cloned()],
         };
         let compared = terms.iter().filter_map(|term| plan.compare(term, written)).collect();
         let first_part = next_part;
@@ -262,6 +262,20 @@ fn plan(
         ));
     }
     plan
+}
+
+/// One query for each way in which comparisons may turn out, the first of them changing fastest.
+fn ways(title: &str, when: &Query, terms: &[StepTerm]) -> Vec<Way> {
+    let way = |way: usize| {
+        let holds = |term: usize| way >> term & 1 == 1;
+        let each = terms
+            .iter()
+            .enumerate()
+            .map(|(n, term)| if holds(n) { term.to_string() } else { format!("not {term}") });
+        let name = format!("{title}, if {}", each.collect::<Vec<_>>().join(" and "));
+        Way { name: Some(name), when: Some(when.assume(terms, &holds)) }
+    };
+    (0..1 << terms.len()).map(way).collect()
 }
 
 /// A step's comparisons with earlier ones; those that cannot be are reported.
