@@ -533,7 +533,8 @@ impl<'d> Item<'d> {
         );
     }
 
-    /// A plain value as JSON, for settings that are passed on as they are; dates become strings.
+    /// A plain value as JSON, for settings that are passed on as they are, and for whoever looks at a
+    /// value of the wrong type to say more of it; dates become strings.
     pub fn json(&self) -> serde_json::Value {
         json(self.value)
     }

@@ -154,10 +154,10 @@ impl Quantity {
         let [(unit, _), (other, _)] = self.units;
         let example = format!("{}{unit}", self.default);
         if matches!(item.kind(), "integer" | "float") {
-            let number = item.number(found)?;
-            let message = format!("expected `{}` with a unit, found `{}`", self.key, number.value);
-            let help = format!("write \"{}{unit}\" or \"{}{other}\"", number.value, number.value);
-            found.push(Diagnostic::error("bad-quantity", number.span, message).help(help));
+            let number = item.json();
+            let message = format!("expected `{}` with a unit, found `{number}`", self.key);
+            let help = format!("write \"{number}{unit}\" or \"{number}{other}\"");
+            found.push(Diagnostic::error("bad-quantity", item.span, message).help(help));
             return None;
         }
         let text = item.text(found)?;
