@@ -267,7 +267,7 @@ impl Step {
         // Writing to a String cannot fail.
         let _infallible = write!(
             out,
-            " step name={name:?} when={when:?} count={count} within={within} max_gap={max_gap} absent={absent} group_by={group_by:?}"
+            " step(name={name:?} when={when:?} count={count} within={within} max_gap={max_gap} absent={absent} group_by={group_by:?})"
         );
     }
 }
@@ -288,7 +288,7 @@ impl Detector for Sequence {
     fn canonical(&self) -> String {
         let mut text = match self.0.within {
             Some(within) => format!("within={}", duration::print(within)),
-            None => "within=-".to_owned(),
+            None => format!("span={}", duration::print(self.0.span)),
         };
         self.0.steps.iter().for_each(|step| step.canonical(&mut text));
         text

@@ -408,7 +408,7 @@ fn broken_memory_is_refused() {
 fn everything_in_the_table_is_in_its_canonical_text() {
     let text = "[sequence]\nwithin = '1h'\n[[sequence.step]]\nname = 'a'\ncount = 2\nwithin = '5m'\ngroup_by = ['user.id']\n[[sequence.step]]\nwhen = 'user.id: $steps.a.user.id'\nmax_gap = '1m'\n[[sequence.step]]\nabsent = true\nwithin = '2m'\n";
     let canonical = |text: &str| bench::detector(&SPEC, text).canonical();
-    expect_test::expect![[r#"within=1h step name=Some("a") when=None count=2 within=5m max_gap=- absent=false group_by=Some(["user.id"]) step name=None when=Some("user.id: $steps.a.user.id") count=1 within=- max_gap=1m absent=false group_by=None step name=None when=None count=1 within=2m max_gap=- absent=true group_by=None"#]]
+    expect_test::expect![[r#"within=1h step(name=Some("a") when=None count=2 within=5m max_gap=- absent=false group_by=Some(["user.id"])) step(name=None when=Some("user.id: $steps.a.user.id") count=1 within=- max_gap=1m absent=false group_by=None) step(name=None when=None count=1 within=2m max_gap=- absent=true group_by=None)"#]]
         .assert_eq(&canonical(text));
 }
 
