@@ -24,6 +24,9 @@ pub mod ratio;
 #[cfg(test)]
 mod ratio_tests;
 pub mod sequence;
+pub mod spike;
+#[cfg(test)]
+mod spike_tests;
 pub mod temporal;
 #[cfg(test)]
 mod temporal_tests;
@@ -35,6 +38,7 @@ mod pairs;
 mod place;
 mod reading;
 mod sliding;
+mod tally;
 mod total;
 mod verdict;
 
@@ -92,6 +96,7 @@ pub const DETECTORS: &[&DetectorSpec] = &[
     &temporal::SPEC,
     &new_value::SPEC,
     &change::SPEC,
+    &spike::SPEC,
     &absence::SPEC,
     &impossible_travel::SPEC,
 ];

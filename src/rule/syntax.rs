@@ -10,7 +10,7 @@ use crate::base::diagnostic::{SourceText, allow};
 use crate::base::document::{Document, Item, Table, Text};
 use crate::base::keys::Shape;
 use crate::base::{self, Diagnostic, Diagnostics, Severity, Timestamp, suggest};
-use crate::detectors::{DETECTORS, Decides, Detector, Reading};
+use crate::detectors::{DETECTORS, Decides, Detector, DetectorSpec, Reading};
 use crate::event::FieldName;
 use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
@@ -24,21 +24,6 @@ pub const LATENESS: Duration = Duration::from_secs(10);
 pub const ID_CHARS_MAX: usize = 120;
 /// Fields in `group_by`.
 pub const GROUP_BY_MAX: usize = 8;
-
-/// Every detector that the language knows; those of them in [`DETECTORS`] can be used.
-const DETECTOR_TABLES: [&str; 11] = [
-    "threshold",
-    "cardinality",
-    "metric",
-    "ratio",
-    "sequence",
-    "temporal",
-    "new_value",
-    "change",
-    "spike",
-    "absence",
-    "impossible_travel",
-];
 
 /// What a rule may refer to outside of its file.
 #[derive(Debug, Clone, Copy)]
@@ -294,41 +279,27 @@ fn group_by(
     fields
 }
 
-/// The one detector table; those that this version has not are refused by name.
+/// The one detector table.
 fn detector(
     root: &mut Table<'_>,
     around: &Around<'_>,
     found: &mut Diagnostics,
 ) -> Option<Box<dyn Detector>> {
-    root.allow(&DETECTOR_TABLES);
-    let mut tables: Vec<(&'static str, Range<usize>)> = DETECTOR_TABLES
-        .iter()
-        .filter_map(|name| root.key_span(name).map(|span| (*name, span)))
-        .collect();
-    tables.sort_by_key(|(_, span)| span.start);
-    let ((name, span), others) = tables.split_first()?;
+    let mut specs: Vec<(&DetectorSpec, Range<usize>)> = Vec::new();
+    for spec in DETECTORS {
+        root.allow(&[spec.table]);
+        specs.extend(root.key_span(spec.table).map(|span| (*spec, span)));
+    }
+    specs.sort_by_key(|(_, span)| span.start);
+    let ((spec, _), others) = specs.split_first()?;
     for (other, span) in others {
+        let message =
+            format!("expected one detector, found `[{}]` beside `[{}]`", other.table, spec.table);
         found.push(
-            Diagnostic::error(
-                "two-detectors",
-                span.clone(),
-                format!("expected one detector, found `[{other}]` beside `[{name}]`"),
-            )
-            .help("a rule has at most one detector; make it two rules"),
+            Diagnostic::error("two-detectors", span.clone(), message)
+                .help("a rule has at most one detector; make it two rules"),
         );
     }
-    let Some(spec) = DETECTORS.iter().find(|spec| spec.table == *name) else {
-        let available: Vec<&str> = DETECTORS.iter().map(|spec| spec.table).collect();
-        found.push(
-            Diagnostic::error(
-                "not-available",
-                span.clone(),
-                format!("the detector `[{name}]` is not available in this version"),
-            )
-            .help(format!("available: {}", available.join(", "))),
-        );
-        return None;
-    };
     let table = root.table(spec.table, found)?;
     (spec.parse)(table, around, found)
 }

@@ -218,23 +218,6 @@ fn two_detectors() {
 }
 
 #[test]
-fn a_detector_of_a_later_version() {
-    check(
-        &rule("spike = { factor = 3, within = \"1h\" }"),
-        &expect![[r#"
-            error[not-available]: the detector `[spike]` is not available in this version
-             --> rules/x.toml:4:1
-              |
-            4 | spike = { factor = 3, within = "1h" }
-              | ^^^^^
-              |
-              = help: available: threshold, cardinality, metric, ratio, sequence, temporal, new_value, change, absence, impossible_travel
-
-        "#]],
-    );
-}
-
-#[test]
 fn an_exception_needs_a_reason() {
     check(
         &rule(
