@@ -155,7 +155,7 @@ fn check_shows_a_caret_under_each_of_five_mistakes() {
     assert_eq!(carets.count(), 5, "{said}");
     assert!(summary.contains("5 errors"), "{summary}");
 
-    let right = "title = 'Right'\nseverity = 'low'\nwhen = 'event.outcome: failure'\n";
+    let right = "title = 'Right'\nseverity = 'low'\nwhen = 'event.outcome: failure'\nallow = ['missing-test']\n";
     let (code, said, summary) = check(right);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     assert!(summary.starts_with("1 rule ") && summary.ends_with("no errors\n"), "{summary}");
