@@ -476,3 +476,90 @@ fn a_replay_gives_the_alerts_that_the_roles_give_live() {
         assert_eq!(told(replayed), told(live));
     }
 }
+
+#[test]
+fn a_database_of_addresses_gives_events_the_place_that_impossible_travel_needs() {
+    let folder = Folder::new();
+    folder.write(
+        "config/hark.toml",
+        "rules = '../rules'\nmappings = '../mappings'\nsamples = '../samples'\n[geoip]\nfile = 'addresses.mmdb'\n[sources.audit]\n[kafka]\nbootstrap = 'localhost:9092'\n",
+    );
+    let database = root().join("tests/data/addresses.mmdb");
+    std::fs::copy(database, folder.0.path().join("config/addresses.mmdb")).unwrap();
+    folder.write(
+        "mappings/own.toml",
+        "topics = ['audit']\n[fields]\n'@timestamp' = 'at'\n'event.action' = 'what'\n'user.name' = 'who'\n'source.ip' = 'ip'\n'source.geo.location' = 'place'\n",
+    );
+    folder.write(
+        "samples/own/login.json",
+        r#"{"at": "2026-01-05T12:00:00Z", "what": "login", "who": "eve", "ip": "203.0.113.9"}"#,
+    );
+    std::fs::remove_file(folder.0.path().join("rules/mine/logins.toml")).unwrap();
+    folder.write(
+        "rules/mine/travel.toml",
+        r#"title = "Two places"
+severity = "high"
+when = 'event.action: login'
+group_by = ["user.name"]
+impossible_travel = {}
+[[test]]
+name = "from the place of an address to one of the record's own"
+events = [{ sample = "own/login" }, { sample = "own/login", at = "1h", set = { "raw.place" = "52.52,13.405" } }]
+expect = [{ at = "1h", value = 6385 }]
+[[test]]
+name = "from an address to itself"
+events = [{ sample = "own/login" }, { sample = "own/login", at = "1h" }]
+expect = []
+"#,
+    );
+    folder.write(
+        "events.jsonl",
+        r#"{"at": "2026-01-05T12:00:00Z", "what": "login", "who": "eve", "ip": "203.0.113.9"}
+{"at": "2026-01-05T13:00:00Z", "what": "login", "who": "eve", "ip": "10.0.0.1", "place": "52.52,13.405"}
+{"at": "2026-01-05T14:00:00Z", "what": "login", "who": "eve", "ip": "10.0.0.1"}
+"#,
+    );
+    check(
+        &folder.hark(&["test"]),
+        0,
+        &expect![[r#"
+        2 tests of 1 rule passed in 0.00 s
+        --
+    "#]],
+    );
+    let replayed = folder.hark(&[
+        "replay",
+        "--mapping",
+        "own",
+        "--firings",
+        "--format",
+        "json",
+        "events.jsonl",
+    ]);
+    let firings: Vec<Value> =
+        json(&replayed.stdout).into_iter().filter(|line| line.get("firing").is_some()).collect();
+    assert_eq!(firings.len(), 1, "{}", text(&replayed.stderr));
+    assert_eq!(
+        (&firings[0]["firing"]["index"], &firings[0]["firing"]["value"]),
+        (&1.into(), &6385.into())
+    );
+    let said = folder.hark(&["check"]);
+    assert!(!text(&said.stdout).contains("source.geo"), "{}", text(&said.stdout));
+
+    // Without the database nothing fills the rest, and what is no database is refused with its place.
+    folder.write("config/addresses.mmdb", "not a database");
+    check(
+        &folder.hark(&["check"]),
+        1,
+        &expect![[r#"
+        1 error in the configuration; rules and mappings not checked
+        --
+        error[bad-table]: expected a MaxMind database (.mmdb): invalid database: could not find MaxMind DB metadata in file
+         --> config/hark.toml:5:8
+          |
+        5 | file = 'addresses.mmdb'
+          |        ^^^^^^^^^^^^^^^^
+
+    "#]],
+    );
+}

@@ -117,13 +117,21 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// A text file, or why it cannot be had.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = read_bytes(path)?;
+    String::from_utf8(bytes).map_err(|_| {
+        format!("cannot read `{}`: stream did not contain valid UTF-8", path.display())
+    })
+}
+
+/// Any file, or why it cannot be had.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let refuse = |error: io::Error| format!("cannot read `{}`: {error}", path.display());
     let bytes = fs::metadata(path).map_err(refuse)?.len();
     if bytes > FILE_BYTES_MAX {
         let path = path.display();
         return Err(format!("`{path}` has {bytes} bytes, expected at most {FILE_BYTES_MAX}"));
     }
-    fs::read_to_string(path).map_err(refuse)
+    fs::read(path).map_err(refuse)
 }
 
 /// One file under its path; what cannot be read is reported.

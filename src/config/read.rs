@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::load::read_text;
+use super::load::{read_bytes, read_text};
 use super::watch::Watch;
 use super::{Config, Log, Source, keys};
 use crate::base::diagnostic::allow;
@@ -14,7 +14,7 @@ use crate::base::secret;
 use crate::base::{Diagnostic, Diagnostics, Live, Secrets, Timestamp, suggest};
 use crate::event::decode::Limits;
 use crate::kafka::{self, StartPolicy};
-use crate::mapping::Tables;
+use crate::mapping::{GEOIP, Tables};
 use crate::query::Sets;
 use crate::{notifiers, sinks};
 
@@ -45,6 +45,10 @@ pub(super) fn read(
     let sets = read_sets(&mut root, folder, &mut watch, found);
     let tables = root.table("tables", found);
     let tables = tables.map(|table| read_tables(&table, folder, &mut watch, found));
+    let mut tables = tables.unwrap_or_default();
+    if let Some(geoip) = root.table("geoip", found) {
+        read_geoip(geoip, folder, &mut tables, found);
+    }
     let notifiers = root.table("notifiers", found);
     let notifiers = notifiers.map(|table| notifiers::read(&table, found, secrets));
     let sinks = root.table("sinks", found).map(|table| sinks::read(&table, found, secrets));
@@ -61,7 +65,7 @@ pub(super) fn read(
         mappings,
         samples,
         sets,
-        tables: tables.unwrap_or_default(),
+        tables,
         watch,
         notifiers: notifiers.unwrap_or_default(),
         sinks: sinks.unwrap_or_default(),
@@ -281,6 +285,27 @@ fn read_tables(
         }
     }
     tables
+}
+
+/// `[geoip]`: `MaxMind` databases that say where addresses are (`file`) and whose (`asn`). They are read
+/// at the start; a new one is taken up with the next.
+fn read_geoip(mut table: Table<'_>, folder: &Path, tables: &mut Tables, found: &mut Diagnostics) {
+    let [places, owners] = GEOIP;
+    if !table.has("file") && !table.has("asn") {
+        let message = "expected `file` or `asn` in `[geoip]`, found neither";
+        found.push(Diagnostic::error("missing-key", table.span(), message));
+    }
+    for (key, name) in [("file", places), ("asn", owners)] {
+        let Some(file) = table.text(key, found) else { continue };
+        let read = read_bytes(&folder.join(&file.value));
+        match read.and_then(crate::mapping::Table::from_mmdb) {
+            Ok(table) => {
+                tables.insert(name.to_owned(), Live::new(table));
+            }
+            Err(why) => found.push(Diagnostic::error("bad-table", file.span, why)),
+        }
+    }
+    table.finish(found);
 }
 
 fn read_admin(mut table: Table<'_>, found: &mut Diagnostics) -> Option<SocketAddr> {

@@ -19,8 +19,10 @@ pub struct Fills {
 }
 
 impl Fills {
-    pub(super) fn new(mapping: &Mapping) -> Self {
-        let mut fields = mapping.fills();
+    /// `fields` are those that it can fill, be it from a database of addresses.
+    pub(super) fn new(mapping: &Mapping, mut fields: BTreeSet<FieldName>) -> Self {
+        let of_mapping = mapping.fills();
+        let elsewhere: BTreeSet<FieldName> = fields.difference(&of_mapping).cloned().collect();
         fields.extend(ALWAYS.map(|name| FieldName::from_keys(name.split('.'))));
         let mut constants: BTreeMap<FieldName, Vec<Scalar>> = BTreeMap::new();
         let dataset = FieldName::from_keys(["event", "dataset"]);
@@ -41,7 +43,7 @@ impl Fills {
         for (field, values) in mapping.classes.iter().flat_map(|class| &class.set) {
             constants.entry(field.clone()).or_default().extend(values.iter().cloned());
         }
-        constants.retain(|field, _| !open.contains(field));
+        constants.retain(|field, _| !open.contains(field) && !elsewhere.contains(field));
         Self { name: mapping.name.clone(), any: mapping.common, fields, constants }
     }
 

@@ -20,6 +20,9 @@ use crate::query::Sets;
 mod common;
 mod edits;
 mod fills;
+mod geo;
+#[cfg(test)]
+mod geo_tests;
 mod kafka;
 pub mod keys;
 mod program;
@@ -31,7 +34,7 @@ mod time;
 pub use common::Common;
 pub use edits::Edits;
 pub use fills::Fills;
-pub use table::{ROWS_MAX, Table, Tables};
+pub use table::{GEOIP, ROWS_MAX, Table, Tables};
 
 use program::{Program, With};
 use select::Selector;
@@ -218,8 +221,12 @@ impl Mappings {
         self.selector.add(number, &mapping, with.sets, with.options.limits, found);
         if !found.has_errors() {
             self.fills_any |= mapping.common;
-            self.fills.extend(mapping.fills());
-            self.each.push(Fills::new(&mapping));
+            let mut own = mapping.fills();
+            if is_located(&mapping, with.tables) {
+                own.extend(geo::fields());
+            }
+            self.each.push(Fills::new(&mapping, own.clone()));
+            self.fills.extend(own);
             self.programs.push(program);
         }
     }
@@ -319,6 +326,13 @@ impl Mappings {
         }
         Ok(event)
     }
+}
+
+/// Whether a mapping's events get the place of their address.
+fn is_located(mapping: &syntax::Mapping, tables: &Tables) -> bool {
+    let has_database = GEOIP.iter().any(|name| tables.contains_key(*name));
+    let address = FieldName::from_keys(geo::ADDRESS.split('.'));
+    has_database && (mapping.common || mapping.fills().contains(&address))
 }
 
 impl Default for Mappings {

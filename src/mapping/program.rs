@@ -15,9 +15,10 @@ use crate::event::decode::Decoder;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar, Slot, Wanted};
 use crate::query::{Matcher, Sets};
 
+use super::geo;
 use super::kafka::KafkaFields;
 use super::syntax::{Condition, Letters, Mapping, Source, hint};
-use super::table::{Table, Tables};
+use super::table::{GEOIP, Table, Tables};
 use super::time::Format;
 use super::{Edits, Options, RawRecord, Reason, Unusable};
 
@@ -36,6 +37,7 @@ pub(super) struct Program {
     fields: Vec<Assign>,
     cases: Vec<(Matcher, Vec<Assign>)>,
     lookups: Vec<Lookup>,
+    places: Option<Places>,
     classes: Vec<(Matcher, Vec<(FieldId, Values)>)>,
     kafka: KafkaFields,
     /// `@timestamp`, whose values are first the record's, then the event's time.
@@ -75,6 +77,14 @@ struct Lookup {
     table: Option<Live<Table>>,
 }
 
+/// What is read of an address's place.
+#[derive(Debug)]
+struct Places {
+    address: FieldId,
+    fields: Vec<(FieldId, &'static str)>,
+    tables: Vec<Live<Table>>,
+}
+
 /// What a mapping is compiled with.
 #[derive(Clone, Copy)]
 pub(super) struct With<'a> {
@@ -103,6 +113,7 @@ impl Program {
         let timestamp = FieldName::from_keys(["@timestamp"]);
         let tells_time = read_slot(&timestamp, &mut layout).is_some();
         let timestamp = layout.field(&timestamp);
+        let places = places(&mut layout, with.tables);
         let lookups = lookups(mapping, &mut layout, with.tables, found);
         let assigns = |fields: &[(FieldName, Source)], layout: &mut Layout| -> Vec<Assign> {
             fields.iter().filter_map(|(name, source)| assign(name, source, layout)).collect()
@@ -131,6 +142,7 @@ impl Program {
             fields,
             cases,
             lookups,
+            places,
             classes,
             kafka: KafkaFields::new(&layout),
             timestamp,
@@ -175,6 +187,7 @@ impl Program {
         }
         edits.apply(&self.layout, &mut event);
         self.look_up(&edits.tables, &mut event);
+        self.locate(&mut event);
         // The time before the classes, which may ask for it.
         self.settle_time(record, now, edits, &mut event)?;
         for (when, set) in &self.classes {
@@ -242,6 +255,28 @@ impl Program {
             // A row that is not there takes nothing away that a record or a test said itself.
             if let Some(values) = found {
                 replace(event, lookup.field, values);
+            }
+        }
+    }
+
+    /// Fills what the record does not say itself of the place of its address.
+    fn locate(&self, event: &mut Event) {
+        let Some(places) = &self.places else { return };
+        for table in &places.tables {
+            let missing: Vec<_> =
+                places.fields.iter().filter(|(slot, _)| event.values(*slot).is_empty()).collect();
+            let addresses = event.values(places.address).iter().filter_map(Scalar::as_text);
+            let found = if missing.is_empty() {
+                None
+            } else {
+                let mut addresses = addresses;
+                table.with(|table| addresses.find_map(|a| table.geo.as_ref()?.look_up(a)))
+            };
+            let Some(entry) = found else { continue };
+            for (slot, name) in missing {
+                if let Some(value) = entry.value(name) {
+                    replace(event, *slot, SmallVec::from_buf([value]));
+                }
             }
         }
     }
@@ -368,6 +403,19 @@ fn patterns_as_they_are(layout: &mut Layout) -> Vec<(FieldId, Vec<FieldId>)> {
         .filter(|(_, name)| !name.to_string().starts_with("raw.*"))
         .collect();
     wanted.into_iter().map(|(slot, name)| (slot, vec![layout.field(&name)])).collect()
+}
+
+/// The fields that somebody reads of an address's place, when there is a database to look into.
+fn places(layout: &mut Layout, tables: &Tables) -> Option<Places> {
+    let tables: Vec<_> = GEOIP.iter().filter_map(|name| tables.get(*name).cloned()).collect();
+    if tables.is_empty() {
+        return None;
+    }
+    let fields = geo::fields().zip(geo::FIELDS);
+    let fields = fields.filter_map(|(name, text)| Some((read_slot(&name, layout)?, text)));
+    let fields: Vec<_> = fields.collect();
+    let address = FieldName::from_keys(geo::ADDRESS.split('.'));
+    (!fields.is_empty()).then(|| Places { address: layout.field(&address), fields, tables })
 }
 
 fn lookups(

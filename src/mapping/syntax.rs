@@ -12,6 +12,7 @@ use crate::event::schema::{self, Kind};
 use crate::event::{FieldName, Scalar};
 use crate::query::{FieldAdvice, Query};
 
+use super::geo;
 use super::keys::{MAPPING, SOURCE};
 use super::time::{FORMATS, Format};
 
@@ -214,7 +215,8 @@ fn check_conditions(mapping: &Mapping, found: &mut Diagnostics) {
             let Diagnostic { code, gravity, message, help, .. } = unknown(&field.dotted(), 0..0);
             return Some(FieldAdvice { code, gravity, message, help });
         }
-        let open = !field.is_common() || field.is_pattern() || mapping.common;
+        let of_address = geo::FIELDS.contains(&field.dotted().as_str());
+        let open = !field.is_common() || field.is_pattern() || mapping.common || of_address;
         (!open && !fills.contains(field) && !always(field)).then(|| FieldAdvice {
             code: "unfilled-field",
             gravity: Gravity::Warning,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::geo::Geo;
 use crate::base::Live;
 use crate::event::Scalar;
 
@@ -15,7 +16,13 @@ pub const ROWS_MAX: usize = 1_000_000;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     rows: BTreeMap<String, BTreeMap<String, Vec<Scalar>>>,
+    /// For a table of addresses; then there are no rows.
+    pub(super) geo: Option<Geo>,
 }
+
+/// The names among [`Tables`] of those that say where addresses are and whose; a file of settings
+/// cannot name them.
+pub const GEOIP: [&str; 2] = ["[geoip] file", "[geoip] asn"];
 
 /// Tables by name; contents may change while they are used.
 pub type Tables = BTreeMap<String, Live<Table>>;
@@ -28,12 +35,17 @@ impl Table {
 
     /// How many rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.geo.as_ref().map_or(self.rows.len(), Geo::len)
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
+    }
+
+    /// From the bytes of a `MaxMind` database: what stands there for networks of addresses.
+    pub fn from_mmdb(bytes: Vec<u8>) -> Result<Self, String> {
+        Ok(Self { rows: BTreeMap::new(), geo: Some(Geo::new(bytes)?) })
     }
 
     /// From rows as JSON objects. The error is a sentence.
