@@ -522,10 +522,10 @@ expect = []
     check(
         &folder.hark(&["test"]),
         0,
-        &expect![[r#"
+        &expect![[r"
         2 tests of 1 rule passed in 0.00 s
         --
-    "#]],
+    "]],
     );
     let replayed = folder.hark(&[
         "replay",
@@ -551,7 +551,7 @@ expect = []
     check(
         &folder.hark(&["check"]),
         1,
-        &expect![[r#"
+        &expect![[r"
         1 error in the configuration; rules and mappings not checked
         --
         error[bad-table]: expected a MaxMind database (.mmdb): invalid database: could not find MaxMind DB metadata in file
@@ -560,6 +560,6 @@ expect = []
         5 | file = 'addresses.mmdb'
           |        ^^^^^^^^^^^^^^^^
 
-    "#]],
+    "]],
     );
 }

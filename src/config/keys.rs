@@ -61,6 +61,12 @@ pub const CONFIG: &[KeySpec] = &[
         "What mappings look values up in.",
     ),
     KeySpec::optional(
+        "geoip",
+        Shape::Table(GEOIP),
+        "",
+        "Where `source.ip` is and whose: what fills `source.geo.*` and `source.as.*` where a record does not.",
+    ),
+    KeySpec::optional(
         "notifiers",
         Shape::Map(&Shape::OneOf(&notifiers::KINDS)),
         "",
@@ -76,6 +82,21 @@ pub const CONFIG: &[KeySpec] = &[
     KeySpec::optional("log", Shape::Table(LOG), "", "The daemon's own log."),
     KeySpec::optional("limits", Shape::Table(LIMITS), "", "What a record may cost."),
     KeySpec::optional("check", Shape::Table(CHECK), "", "What `hark check` says."),
+];
+
+const GEOIP: &[KeySpec] = &[
+    KeySpec::optional(
+        "file",
+        Shape::Text,
+        "",
+        "A MaxMind database of cities or countries (`.mmdb`), from this file's folder; read at the start.",
+    ),
+    KeySpec::optional(
+        "asn",
+        Shape::Text,
+        "",
+        "The same of autonomous systems: who owns an address.",
+    ),
 ];
 
 const SOURCE: &[KeySpec] = &[
