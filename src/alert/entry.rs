@@ -245,7 +245,7 @@ impl Entry {
             life.resolve();
             tell(&mut life, judge, &self.recent, &self.values, &mut out.alerts);
             if life.alert.resolution == Some(Resolution::MaxOpen) {
-                self.close(judges);
+                self.close(time, judges);
             }
         }
         self.settle(time);
@@ -274,14 +274,16 @@ impl Entry {
         true
     }
 
-    /// Lets windows know that an alert was closed because it was open for too long.
-    fn close(&mut self, judges: &dyn Fn(u64) -> Option<Known>) {
+    /// Lets windows know that an alert was closed because it was open for too long. What their clocks
+    /// have passed at this time of the stream is behind them then, though nothing happened since.
+    fn close(&mut self, time: Timestamp, judges: &dyn Fn(u64) -> Option<Known>) {
         for window in &mut self.windows {
             let Some(known) = judges(window.version) else { continue };
             let Some(detector) = &known.judge.rule().detector else { continue };
             if window.memory.live(&**detector).is_ok()
                 && let Memory::Live(memory) = &mut window.memory
             {
+                memory.advance(time - window.lateness, &mut Verdicts::new());
                 memory.closed();
             }
             window.note();

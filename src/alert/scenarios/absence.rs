@@ -84,6 +84,23 @@ fn closed_for_its_age_a_key_is_forgotten_until_its_next_event() {
 }
 
 #[test]
+fn what_came_before_it_was_closed_is_not_the_next_event_of_a_key() {
+    let mut scene = running(&SILENT.replace("'10s' }", "'10s', fewer_than = 2 }"));
+    // The event of 18 is there before the clock finds the silence of 15, and does not end it.
+    scene.run("event 5\nevent 18\nclock 77\nclock 77.001\nclock 200");
+    assert_eq!(scene.partition.keys(), 0);
+    scene.tells(&expect![[r"
+        event 5
+        event 18
+        clock 77
+            15 r1 Open: count 0 of 15..15, firings 1
+        clock 77.001
+            15 r2 Resolved: count 0 of 15..15, firings 1, over at 75 (MaxOpen)
+        clock 200
+    "]]);
+}
+
+#[test]
 fn an_expected_key_that_never_reports_fires_once_and_again_after_it_did() {
     let settings = SILENT.replace("'10s' }", "'10s', expect = ['Bob'] }");
     let mut scene = running(&settings);
