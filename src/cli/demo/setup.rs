@@ -196,9 +196,9 @@ listen = "127.0.0.1:0"
 /// alert open for as long as it counts, and what has no key resolves at once.
 fn impatient(rule: &str) -> String {
     let has = |wanted: &str| rule.lines().any(|line| line.starts_with(wanted));
-    let counts = DETECTORS
-        .iter()
-        .any(|spec| has(&format!("[{}]", spec.table)) || has(&format!("{} ", spec.table)));
+    // A table, an inline one, or the steps of one that has no header of its own.
+    let forms = |table: &str| [format!("[{table}]"), format!("{table} "), format!("[[{table}.")];
+    let counts = DETECTORS.iter().any(|spec| forms(spec.table).iter().any(|form| has(form)));
     if counts || !has("group_by") {
         return rule.to_owned();
     }
@@ -254,7 +254,11 @@ mod tests {
 
     #[test]
     fn only_rules_that_count_nothing_become_impatient() {
-        for as_it_is in ["group_by = ['x']\n[threshold]\ncount = 5\n", "title = 'no key'\n"] {
+        for as_it_is in [
+            "group_by = ['x']\n[threshold]\ncount = 5\n",
+            "group_by = ['x']\n[[sequence.step]]\ncount = 5\n",
+            "title = 'no key'\n",
+        ] {
             assert_eq!(impatient(as_it_is), as_it_is);
         }
         let short = |old| format!("keep_open = \"20s\"   # in the demo; instead of {old}\n");
