@@ -10,6 +10,7 @@ mod input;
 pub mod r#match;
 pub mod replay;
 pub mod run;
+pub mod schema;
 mod table;
 pub mod test;
 mod way;
@@ -51,6 +52,8 @@ enum Command {
     Match(r#match::Arguments),
     /// Say term by term why an event takes part in a rule, or does not.
     Explain(explain::Arguments),
+    /// Print the JSON Schema of rules, mappings or the configuration, for editors.
+    Schema(schema::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
     ///
     /// Runs the same daemon as `hark run`, on an embedded broker: audit events of five products go
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Match(arguments) => r#match::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

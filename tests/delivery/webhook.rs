@@ -160,6 +160,8 @@ timout = '5s'
           |
         2 | url = { env = 'NOWHERE' }
           |               ^^^^^^^^^
+          |
+          = help: set the variable or mount the file where Hark runs, also where it is checked
 
         error[bad-secret]: expected `whsec_` and the base64 of 24 to 64 random bytes
          --> hark.toml:3:11
@@ -212,6 +214,8 @@ timout = '5s'
           |
         5 | min_severity = 'hgih'
           |                ^^^^^^
+          |
+          = help: did you mean `high`?
 
         error[unknown-key]: unknown key `timout` in `[notifiers.soar.webhook]`
          --> hark.toml:7:1
