@@ -24,7 +24,7 @@ use shapes::{add, at_least_one, exactly_one};
 #[derive(Debug, Args)]
 #[command(
     about = "Print the JSON Schema of rules, mappings or the configuration, for editors.",
-    after_help = "Examples:\n  hark schema rule > rule.schema.json\n  hark schema config\n\nAn editor with a TOML plug-in (taplo, Even Better TOML) completes and checks a file whose first line is\n#:schema path/to/rule.schema.json; .taplo.toml does so for whole folders."
+    after_help = "Examples:\n  hark schema rule                                  as in config/schema/rule.schema.json\n  hark schema config\n\nAn editor with a TOML plug-in (taplo, Even Better TOML) completes and checks a\nfile whose first line is `#:schema path/to/rule.schema.json`; a .taplo.toml does so for whole folders."
 )]
 pub struct Arguments {
     /// The kind of file.
