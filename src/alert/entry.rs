@@ -424,7 +424,8 @@ impl Entry {
         let at = if let Some(at) = fit {
             at
         } else {
-            let mut life = Life::open(judge, key, firing, fields, clock, self.recent.cut());
+            let cut = self.recent.cut().max(self.forgotten(judge, clock));
+            let mut life = Life::open(judge, key, firing, fields, clock, cut);
             show_opener(&mut life, firing, fields);
             life.look_back(judge, &self.recent);
             self.make_room(judge, out);
@@ -438,6 +439,13 @@ impl Entry {
         }
         life.recount(&self.recent);
         life.raise(judge.severity(life, firing.time, firing.position.as_ref(), fields));
+    }
+
+    /// The latest time of which events may have been let go before an alert opens. Without a detector
+    /// nothing is late, so that one may open there; with one, no firing reaches back so far.
+    fn forgotten(&self, judge: &Judge, clock: Timestamp) -> Option<Timestamp> {
+        let before = judge.rule().detector.is_none().then_some(clock - self.reach)?;
+        Some(before - Duration::from_millis(1))
     }
 
     /// Ends the alert that would be over first, if there are as many as there may be.

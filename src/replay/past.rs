@@ -1,7 +1,7 @@
 //! Records of the past through all rules: events, alerts and firings as they would have been live,
 //! and what each rule made of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub struct Counts {
     pub fired: u64,
     /// Alerts that opened.
     pub alerts: u64,
-    /// Signals that came too late for its windows.
+    /// Those of them that came too late for its windows.
     pub late: u64,
     /// Keys that were forgotten, and signals that were dropped, for want of room.
     pub crowded: u64,
@@ -275,9 +275,15 @@ impl Replay {
         for fired in findings.firings.iter().flatten() {
             count(&fired.rule, |counts| counts.fired += 1);
         }
+        // An event with several keys is one event.
+        let mut late = BTreeSet::new();
         for note in &findings.notes {
             match note {
-                Note::Late { rule, position: _ } => count(rule, |counts| counts.late += 1),
+                Note::Late { rule, position } => {
+                    if late.insert((rule, position)) {
+                        count(rule, |counts| counts.late += 1);
+                    }
+                }
                 Note::Evicted { rule } | Note::Refused { rule, position: _ } => {
                     count(rule, |counts| counts.crowded += 1);
                 }

@@ -394,6 +394,17 @@ fn a_delay_of_the_sources_holds_the_clock() {
 }
 
 #[test]
+fn a_late_event_with_several_keys_is_one_event() {
+    let line = |hour: u8, who: &str| {
+        format!(r#"{{"what": "failed", "who": {who}, "when": "2026-01-05T{hour}:00:00Z"}}"#)
+    };
+    let lines = [line(12, r#""eve""#), line(11, r#"["eve", "bob"]"#), line(11, r#""eve""#)];
+    let (replay, ..) = replay(&lines, |layout| Through::Named(mapped(layout), "door".into()));
+    let counts = replay.summary().rules["a"];
+    assert_eq!((counts.matched, counts.late), (3, 2));
+}
+
+#[test]
 fn the_same_events_give_the_same_through_a_mapping_and_through_none() {
     let all = [("eve", "failed"); 7];
     let (_, mapped, fired) =

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::super::*;
-use super::{EVERY, Scene, THREE, tick};
+use super::{EVERY, Scene, THREE, check, tick};
 use crate::base::Timestamp;
 use crate::engine::Record;
 
@@ -184,4 +184,26 @@ fn a_count_stays_exact_beyond_what_is_remembered_one_by_one() {
     let mut over = Findings::default();
     assert_eq!(scene.partition.apply(&end, &scene.known, &mut over), Progress::Done);
     assert_eq!(counts(&over), (1_001, 1_002, true));
+}
+
+#[test]
+fn an_alert_that_opens_before_all_that_is_remembered_says_that_its_count_is_a_lower_bound() {
+    // At 60 the event of 5 was let go: nobody can say that one came between 0 and 10.
+    check(
+        EVERY,
+        "event 5\n clock 60\n event 0\n event 40\n clock 200",
+        &expect![[r"
+            event 5
+                5 r1 Open: count 1 of 5..5, firings 1
+            clock 60
+                5 r2 Resolved: count 1 of 5..5, firings 1, over at 15 (Quiet)
+            event 0
+                0 r1 Open: ≥ count 1 of 0..0, firings 1
+            event 40
+                40 r1 Open: count 1 of 40..40, firings 1
+            clock 200
+                0 r2 Resolved: ≥ count 1 of 0..0, firings 1, over at 10 (Quiet)
+                40 r2 Resolved: count 1 of 40..40, firings 1, over at 50 (Quiet)
+        "]],
+    );
 }

@@ -297,21 +297,21 @@ fn a_resolve_is_told_when_the_clock_is_past_it() {
 
 #[test]
 fn a_resolve_waits_keep_open_after_the_last_firing_arrived() {
-    // The alert of 5 was over at 15, the clock stands at 30: others may be as late as it was.
+    // The alert of 5 was over at 15, the clock stands at 25: others may be as late as it was.
     check(
         EVERY,
-        "clock 30\n event 5\n clock 39.999\n event 14\n clock 40\n clock 49.999\n clock 50",
+        "clock 25\n event 5\n clock 34.999\n event 14\n clock 35\n clock 44.999\n clock 45",
         &expect![[r"
-            clock 30
+            clock 25
             event 5
                 5 r1 Open: count 1 of 5..5, firings 1
-            clock 39.999
+            clock 34.999
             event 14
                 5 r2 Open: count 2 of 5..14, firings 2
-            clock 40
-            clock 49.999
+            clock 35
+            clock 44.999
                 5 r3 Resolved: count 2 of 5..14, firings 2, over at 24 (Quiet)
-            clock 50
+            clock 45
         "]],
     );
 }
