@@ -244,7 +244,7 @@ impl Entry {
             life.recount(&self.recent);
             life.resolve();
             tell(&mut life, judge, &self.recent, &self.values, &mut out.alerts);
-            if life.alert.resolution == Some(Resolution::MaxOpen) {
+            if life.alert.resolution == Some(Resolution::MaxOpen) && life.still_holds() {
                 self.close(time, judges);
             }
         }

@@ -233,10 +233,19 @@ impl Life {
         quiet.min(oldest)
     }
 
+    /// Whether it stays open until its condition becomes false, which it has not yet.
+    pub(super) fn still_holds(&self) -> bool {
+        self.sustained.is_some_and(|sustained| sustained.ended.is_none())
+    }
+
     /// From which rule clock on its resolve is told: past the end, and `keep_open` further than when
-    /// the last firing arrived, for others may be as late as that one was.
+    /// the last firing arrived, for others may be as late as that one was. Where the condition still
+    /// holds, firings come from the clock, never late, and the key is to be forgotten on time.
     pub(super) fn due(&self) -> Timestamp {
         let past = self.reaches() + Duration::from_millis(1);
+        if self.still_holds() {
+            return past;
+        }
         past.max(self.arrived + self.keep_open)
     }
 

@@ -101,6 +101,50 @@ fn what_came_before_it_was_closed_is_not_the_next_event_of_a_key() {
 }
 
 #[test]
+fn a_key_is_forgotten_at_max_open_though_it_fell_silent_again_just_before() {
+    let settings = SILENT
+        .replace("'10s' }", "'10s', fewer_than = 2 }")
+        .replace("'5s', max_open = '60s'", "'15s', max_open = '20s'");
+    let events = "event 5\nevent 18\nevent 19\nclock 30.001\nclock 37.001\nevent 38\nclock 60";
+    running(&settings).run(events).tells(&expect![[r"
+        event 5
+        event 18
+        event 19
+        clock 30.001
+            15 r1 Open: count 0 of 15..15, firings 1
+        clock 37.001
+            15 r2 Resolved: count 0 of 15..28, firings 2, over at 35 (MaxOpen)
+        event 38
+        clock 60
+            48 r1 Open: count 0 of 48..48, firings 1
+    "]]);
+}
+
+#[test]
+fn an_alert_whose_silence_had_ended_takes_no_watch_from_the_next_one() {
+    let settings = SILENT.replace("'5s', max_open = '60s'", "'15s', max_open = '20s'");
+    let events = "event 5\nclock 17.001\nevent 16\nclock 28.001\nevent 27\nclock 39.001";
+    let then = "clock 43.001\nevent 42\nevent 49\nevent 58\nclock 62";
+    running(&settings).run(&format!("{events}\n{then}")).tells(&expect![[r"
+        event 5
+        clock 17.001
+            15 r1 Open: count 0 of 15..15, firings 1
+        event 16
+        clock 28.001
+        event 27
+        clock 39.001
+            37 r1 Open: count 0 of 37..37, firings 1
+        clock 43.001
+            15 r2 Resolved: count 0 of 15..26, firings 2, over at 27 (MaxOpen)
+        event 42
+        event 49
+        event 58
+        clock 62
+            37 r2 Resolved: count 0 of 37..37, firings 1, over at 42 (Quiet)
+    "]]);
+}
+
+#[test]
 fn an_expected_key_that_never_reports_fires_once_and_again_after_it_did() {
     let settings = SILENT.replace("'10s' }", "'10s', expect = ['Bob'] }");
     let mut scene = running(&settings);
