@@ -1,8 +1,9 @@
 //! The rules that Hark ships: each is right, says what a reader needs, holds its own tests, and
 //! fires for exactly the products that have such an event.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod attacks;
 mod falco;
 
 use std::collections::{BTreeMap, BTreeSet};
