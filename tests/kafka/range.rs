@@ -1,6 +1,6 @@
 //! Ranges of time of topics, over partitions whose records were written in disorder.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hark::base::Timestamp;
@@ -9,8 +9,13 @@ use hark::kafka::{Cluster, Error, OutRecord, RangeReader, Record};
 use crate::scene::{open, topic};
 use crate::support::kafka;
 
+/// A moment of the last hour: a broker removes what is older than it keeps records, and soon.
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_millis((1_767_614_400 + second) * 1_000)
+    static BEGIN: LazyLock<i64> = LazyLock::new(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_secs()).unwrap() - 3_600
+    });
+    Timestamp::from_millis((*BEGIN + second) * 1_000)
 }
 
 /// Writes each record to its partition with its time, which is also what it says.
