@@ -19,10 +19,12 @@ fn user(second: f64, name: &str) -> Happening {
     (second, json!({"user.name": name}))
 }
 
-/// Runs one rule over the events in this order; all that it tells, the final resolves last.
+/// Runs one rule over the events in this order; all that it tells, the final resolves last. The rule is
+/// about every event, unless its settings begin with `when`.
 pub(super) fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<String>) {
     let sets = Sets::default();
-    let text = format!("title = 'T'\nseverity = 'low'\nwhen = '@timestamp: *'\n{settings}\n");
+    let when = if settings.starts_with("when") { "" } else { "when = '@timestamp: *'\n" };
+    let text = format!("title = 'T'\nseverity = 'low'\n{when}{settings}\n");
     let (rule, found) = rule::parse(&SourceText::new("r.toml", text), "r", &Context::new(&sets));
     let rule = Arc::new(rule.unwrap_or_else(|| panic!("{found:?}")));
     let mut layout = Layout::new();

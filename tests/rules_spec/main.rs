@@ -8,6 +8,7 @@ mod aggregates;
 mod alerts;
 mod bounds;
 mod examples;
+mod memory;
 mod queries;
 mod reference;
 mod sequences;

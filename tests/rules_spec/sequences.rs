@@ -135,3 +135,131 @@ fn a_leading_absent_step_is_silent_until_the_rule_has_seen_its_whole_time() {
     ];
     assert_eq!(ends(FIRST, &again), Vec::<String>::new(), "an hour ago is in the hour");
 }
+
+fn did(second: f64, action: &str) -> Happening {
+    act(second, "eve", action, "-", "10.0.0.1")
+}
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+/// "Nothing is consumed, and each event serves one step"; "strictly ordered (ties: source order)".
+#[test]
+fn ties_are_in_the_order_of_the_source_and_one_event_is_not_two_steps() {
+    let steps = |second: &str| {
+        format!(
+            "group_by = ['user.name']\nsequence = {{ within = '10s', step = [{{ when = 'event.action: a' }}, {{ when = 'event.action: {second}' }}] }}"
+        )
+    };
+    let twice = steps("a");
+    assert_eq!(ends(&twice, &[did(0.0, "a")]), none());
+    assert_eq!(ends(&twice, &[did(0.0, "a"), did(0.0, "a")]), ["0..10 \"eve\" 2/1"]);
+    assert_eq!(
+        ends(&twice, &[did(0.0, "a"), did(0.0, "a"), did(10.0, "a")]),
+        ["0..20 \"eve\" 3/2"]
+    );
+    let then = steps("b");
+    assert_eq!(ends(&then, &[did(0.0, "a"), did(0.0, "b")]), ["0..10 \"eve\" 2/1"]);
+    assert_eq!(ends(&then, &[did(0.0, "b"), did(0.0, "a")]), none());
+}
+
+/// "A step's `count` events are any of its matches; its `within` spans their first and last, `max_gap`
+/// runs from the previous step's last event to this step's first."
+#[test]
+fn a_counted_step_takes_any_of_its_matches_and_gaps_run_from_last_to_first() {
+    let counted = "group_by = ['user.name']\nsequence = { within = '30s', step = [
+        { when = 'event.action: a', count = 2, within = '5s' },
+        { when = 'event.action: b', count = 2, max_gap = '3s' },
+    ] }";
+    let at = |second, first, last| {
+        let events = [did(0.0, "a"), did(second, "a"), did(first, "b"), did(last, "b")];
+        ends(counted, &events)
+    };
+    assert_eq!(at(5.0, 8.0, 30.0), ["30..60 \"eve\" 4/1"]);
+    assert_eq!(at(5.001, 8.0, 30.0), none());
+    assert_eq!(at(5.0, 8.001, 30.0), none());
+    assert_eq!(at(5.0, 8.0, 30.001), none());
+    // The pair of 20 and 24 serves, though 0 is no part of it, and 24 alone is near enough to 27.
+    let events = [did(0.0, "a"), did(20.0, "a"), did(24.0, "a"), did(27.0, "b"), did(29.0, "b")];
+    assert_eq!(ends(counted, &events), ["29..59 \"eve\" 4/1"]);
+}
+
+/// "Counted steps … keep the newest 4 × count times": what has got further is not lost with them.
+#[test]
+fn matches_beyond_the_bound_of_a_step_do_not_hide_what_it_led_to() {
+    let settings = "group_by = ['user.name']\nsequence = { within = '1m', step = [
+        { when = 'event.action: a', count = 2, within = '10s' },
+        { when = 'event.action: b' },
+        { when = 'event.action: c' },
+    ] }";
+    let mut events = vec![did(0.0, "a"), did(1.0, "a"), did(2.0, "b")];
+    events.extend((3..43).map(f64::from).map(|second| did(second, "a")));
+    events.push(did(60.0, "c"));
+    assert_eq!(ends(settings, &events), ["60..120 \"eve\" 44/1"]);
+    events.pop();
+    events.push(did(61.001, "c"));
+    assert_eq!(ends(settings, &events), none());
+}
+
+/// "An absent step forbids matches between its neighbours", ties in source order; "as the first step:
+/// within `within` before the next".
+#[test]
+fn an_absent_step_forbids_what_lies_between_and_nothing_else() {
+    let between = "group_by = ['user.name']\nsequence = { within = '10s', step = [
+        { when = 'event.action: a' },
+        { when = 'event.action: (a or x)', absent = true },
+        { when = 'event.action: b' },
+    ] }";
+    let fires = |names: &[(f64, &str)]| {
+        let events: Vec<_> = names.iter().map(|(second, name)| did(*second, name)).collect();
+        ends(between, &events).len()
+    };
+    assert_eq!(fires(&[(0.0, "a"), (0.0, "x"), (5.0, "b")]), 0);
+    assert_eq!(fires(&[(0.0, "x"), (0.0, "a"), (5.0, "b")]), 1);
+    assert_eq!(fires(&[(0.0, "a"), (5.0, "x"), (5.0, "b")]), 0);
+    assert_eq!(fires(&[(0.0, "a"), (5.0, "b"), (5.0, "x")]), 1);
+    // The neighbour's own event lies not between, another one like it does; the later one serves.
+    assert_eq!(fires(&[(0.0, "a"), (1.0, "a"), (5.0, "b")]), 1);
+
+    let before = "group_by = ['user.name']\nsequence = { within = '1m', step = [
+        { when = 'event.action: x', absent = true, within = '5s' },
+        { when = 'event.action: a', count = 2 },
+        { when = 'event.action: b' },
+    ] }";
+    // 14 is too near to 10 to be the first of the two, 15.001 is not.
+    let from = |second| {
+        ends(
+            before,
+            &[
+                did(0.0, "-"),
+                did(10.0, "x"),
+                did(14.0, "a"),
+                did(second, "a"),
+                did(17.0, "a"),
+                did(20.0, "b"),
+            ],
+        )
+    };
+    assert_eq!(from(15.0), none());
+    assert_eq!(from(15.001), ["20..80 \"eve\" 3/1"]);
+}
+
+/// "One event counts for every part it meets"; it fires "on an event of any part, when the parts have all
+/// happened, in any order; N of M".
+#[test]
+fn parts_happen_in_any_order_and_one_event_may_be_several() {
+    let parts = "group_by = ['user.name']\ntemporal = { within = '10s', of = [
+        { when = 'event.action: (a or b)', count = 2 },
+        { when = 'event.action: b' },
+    ] }";
+    assert_eq!(ends(parts, &[did(0.0, "a"), did(10.0, "b")]), ["10..20 \"eve\" 2/1"]);
+    assert_eq!(ends(parts, &[did(0.0, "b"), did(0.0, "a")]), ["0..10 \"eve\" 2/1"]);
+    assert_eq!(ends(parts, &[did(0.0, "a"), did(10.001, "b")]), none());
+    let either = parts.replace("within", "at_least = 1, within");
+    // Both of the second and third leave one part met, the last one both.
+    let events = [did(0.0, "a"), did(5.0, "a"), did(15.0, "a"), did(16.0, "b")];
+    let (alerts, _) = run(&either, &events);
+    let last = alerts.last().unwrap();
+    assert_eq!((last.firings, last.count, &last.value), (3, 4, &json!(2)));
+}
