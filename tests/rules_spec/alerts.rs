@@ -22,6 +22,13 @@ fn user(second: f64, name: &str) -> Happening {
 /// Runs one rule over the events in this order; all that it tells, the final resolves last. The rule is
 /// about every event, unless its settings begin with `when`.
 pub(super) fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<String>) {
+    let (out, unkeyed) = findings(settings, events);
+    let late = out.notes.iter().filter(|note| matches!(note, Note::Late { .. })).count();
+    (out.alerts, vec![format!("{late} late"), format!("{unkeyed} unkeyed")])
+}
+
+/// All that is found, firings too, and how many events had no key.
+pub(super) fn findings(settings: &str, events: &[Happening]) -> (Findings, usize) {
     let sets = Sets::default();
     let when = if settings.starts_with("when") { "" } else { "when = '@timestamp: *'\n" };
     let text = format!("title = 'T'\nseverity = 'low'\n{when}{settings}\n");
@@ -30,7 +37,7 @@ pub(super) fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<Stri
     let mut layout = Layout::new();
     let mut pipeline = Pipeline::compile(&[rule], &mut layout, &sets, 3).unwrap();
     let (mappings, _) = Mappings::load(&[], &Tables::new(), &layout, &sets, Options::default());
-    let mut out = Findings::default();
+    let mut out = Findings { firings: Some(Vec::new()), ..Findings::default() };
     let mut unkeyed = 0;
     for (n, (second, fields)) in (0..).zip(events) {
         let fields: BTreeMap<_, _> = fields
@@ -46,8 +53,7 @@ pub(super) fn run(settings: &str, events: &[Happening]) -> (Vec<Alert>, Vec<Stri
         unkeyed += pipeline.unkeyed().len();
     }
     pipeline.finish(&mut out);
-    let late = out.notes.iter().filter(|note| matches!(note, Note::Late { .. })).count();
-    (out.alerts, vec![format!("{late} late"), format!("{unkeyed} unkeyed")])
+    (out, unkeyed)
 }
 
 /// Each alert at its end: `opened..resolved key count/firings`, in order of opening, then key.

@@ -7,6 +7,7 @@
 mod aggregates;
 mod alerts;
 mod bounds;
+mod detectors;
 mod examples;
 mod memory;
 mod queries;
