@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod docs;
 pub mod explain;
 mod input;
 pub mod r#match;
@@ -52,6 +53,8 @@ enum Command {
     Match(r#match::Arguments),
     /// Say term by term why an event takes part in a rule, or does not.
     Explain(explain::Arguments),
+    /// Write the reference: rules, detectors, queries, fields, mappings, configuration, diagnostics.
+    Docs(docs::Arguments),
     /// Print the JSON Schema of rules, mappings or the configuration, for editors.
     Schema(schema::Arguments),
     /// Watch the daemon at work on made-up traffic, with nothing to install.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Match(arguments) => r#match::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Docs(arguments) => docs::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }

@@ -510,3 +510,12 @@ fn names_are_exact_reach_into_arrays_and_may_be_patterns() {
         ],
     );
 }
+
+#[test]
+fn every_form_of_the_reference_is_met_and_not_met_as_it_says() {
+    for form in super::FORMS {
+        let event = |text: &str| serde_json::from_str(text).unwrap();
+        check(&event(form.met_by), &[form.example], &[]);
+        check(&event(form.not_met_by), &[], &[form.example]);
+    }
+}

@@ -25,6 +25,7 @@ mod could;
 mod cursor;
 pub mod explain;
 pub mod fold;
+mod forms;
 #[cfg(test)]
 mod law_tests;
 mod list;
@@ -50,6 +51,7 @@ mod value;
 
 pub use check::FieldAdvice;
 pub use explain::{Explainer, Explanation};
+pub use forms::{FORMS, Form};
 pub use list::{LIST_ENTRIES_MAX, List};
 pub use matcher::{Matcher, have_common};
 pub use parse::{Aliases, KEYWORDS, MISTAKES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
