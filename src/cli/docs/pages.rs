@@ -167,7 +167,10 @@ fn of_config() -> String {
 
 fn destination(family: &str, kind: &str, summary: &str, own: &[KeySpec], example: &str) -> String {
     let path = format!("[{family}.NAME.{kind}]");
-    let inner = |name: &str| name.ends_with(".retry") || name.ends_with(".batch");
+    let inner = |name: &str| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        matches!(last, "retry" | "batch")
+    };
     format!("{summary}\n\n{}{}", keys(&path, own, inner), code("toml", example))
 }
 
