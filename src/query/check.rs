@@ -8,8 +8,8 @@ use regex_syntax::ast::{self as regex_ast, Ast, ClassSetItem, Visitor};
 
 use super::Query;
 use super::ast::{Bounds, Expr, Limit, Literal, Span, Term, Test};
-use super::fold;
 use super::regex::RegexTest;
+use super::{doubt, fold};
 use crate::base::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Gravity};
 use crate::event::FieldName;
@@ -67,7 +67,12 @@ fn look(expr: &Expr, in_element: bool, found: &mut Vec<Diagnostic>) {
         }
         Expr::Not(inner) => look(inner, in_element, found),
         Expr::FreeText(_) => {}
-        Expr::Term(term) => term_alone(term, in_element, found),
+        Expr::Term(term) => {
+            term_alone(term, in_element, found);
+            if !in_element {
+                found.extend(doubt::value(term));
+            }
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //! and gives a [`Matcher`], which only looks at an event. Which field names exist is not decided
 //! here: [`Query::check`] asks whoever knows.
 //!
-//! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check`, `compile`
-//! and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
+//! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check` and
+//! `doubt`, `compile` and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
 //! `schedule` are what `@name` means; `steps` is what `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the
 //! plainest way, and properties hold the two equal.
 
@@ -23,6 +23,7 @@ mod common;
 mod compile;
 mod could;
 mod cursor;
+mod doubt;
 pub mod explain;
 pub mod fold;
 mod forms;

@@ -130,4 +130,25 @@ pub(super) const LINTS: &[Lint] = &[
         "event.action: 'login'",
         "event.action: \"login\"",
     ),
+    warning(
+        "unknown-word",
+        Home::Query,
+        "The field has a few words of ECS as its values, and this is none of them: no event meets it.",
+        "event.outcome: failed",
+        "event.outcome: failure",
+    ),
+    warning(
+        "not-an-address",
+        Home::Query,
+        "The field is an address, and this is neither one nor a network or a pattern.",
+        "source.ip: 10.1.2",
+        "source.ip: 10.1.2.*",
+    ),
+    warning(
+        "field-as-text",
+        Home::Query,
+        "This is the name of a field, but without `$` it is read as a text.",
+        "raw.owner: user.name",
+        "raw.owner: $user.name",
+    ),
 ];
