@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use hark::config::{self, Layers};
+use hark::detectors::DETECTORS;
 use hark::kafka::{Cleanup, Settings, Topics};
 
 const SECRETS: [(&str, &str); 1] = [("HARK_SMTP_PASSWORD", "secret")];
@@ -24,6 +25,25 @@ fn every_rule_is_right() {
         assert!(checked.status.success(), "{rule}\n{}", text(&checked.stderr));
         assert_eq!(text(&checked.stderr), "", "a rule to start from has no warnings:\n{rule}");
     }
+}
+
+#[test]
+fn every_detector_is_shown_with_settings_that_are_right() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for spec in DETECTORS {
+        let start = format!("| `[{}]` |", spec.table);
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("the README does not name [{}]", spec.table));
+        let settings = row.strip_suffix("` |").and_then(|row| row.rsplit_once(" | `")).unwrap().1;
+        let rule = format!(
+            "title = \"{0}\"\nseverity = \"low\"\nwhen = 'event.action: *'\ngroup_by = [\"user.name\"]\n{0} = {{ {settings} }}\n",
+            spec.table
+        );
+        write(folder.path(), &format!("{}.toml", spec.table), &rule);
+    }
+    let checked = hark(&["check", folder.path().to_str().unwrap()]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
 }
 
 #[test]

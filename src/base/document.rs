@@ -551,14 +551,18 @@ impl<'d> Item<'d> {
             other => other,
         };
         let name = self.path.rsplit('.').next().unwrap_or_default().to_owned();
-        found.push(
-            Diagnostic::error(
-                "wrong-type",
-                self.span.clone(),
-                format!("`{name}`: expected {expected}, found {article} {kind}"),
-            )
-            .label(format!("expected {expected}")),
-        );
+        let message = format!("`{name}`: expected {expected}, found {article} {kind}");
+        let diagnostic = Diagnostic::error("wrong-type", self.span.clone(), message)
+            .label(format!("expected {expected}"));
+        let meant = match self.value {
+            DeValue::String(text) => suggest::in_form(expected, text),
+            DeValue::Table(_) if expected == "a list" => Some(format!("[[{}]]", self.path)),
+            _ => None,
+        };
+        found.push(match meant {
+            Some(meant) => diagnostic.help(format!("write `{meant}`")),
+            None => diagnostic,
+        });
     }
 }
 

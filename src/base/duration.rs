@@ -10,8 +10,13 @@ const UNITS: [(&str, u64); 5] =
 ///
 /// Bounds: at most 36,500 days; a bare number is refused (RULES §3), so is a sign or a fraction.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let refuse =
-        || format!("expected a duration such as `90s`, `10m`, `1h30m` or `7d`, found `{text}`");
+    let refuse = || {
+        let form = "expected a duration such as `90s`, `10m`, `1h30m` or `7d`";
+        match in_words(text) {
+            Some(meant) => format!("{form}, found `{text}`; write `{meant}`"),
+            None => format!("{form}, found `{text}`"),
+        }
+    };
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!(
             "expected a duration with a unit, found `{text}`; write `{text}s` for seconds or `{text}m` for minutes"
@@ -42,6 +47,24 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err(format!("expected at most 36500d, found `{text}`"));
     }
     Ok(Duration::from_millis(total))
+}
+
+/// One number and a unit in words (`10 min`, `1 hour`, `2 weeks`), in the form that is meant.
+fn in_words(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).filter(|(number, _)| !number.is_empty())?;
+    let unit = match unit.trim() {
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        "w" | "week" | "weeks" => {
+            return Some(format!("{}d", number.parse::<u64>().ok()?.checked_mul(7)?));
+        }
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
 }
 
 /// The shortest text that [`parse`] reads back: `1h30m`, `0s`.
@@ -108,6 +131,18 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("10").unwrap_err().contains("`10m` for minutes"));
+        for (written, meant) in [
+            ("10min", "10m"),
+            ("1 hour", "1h"),
+            ("5 m", "5m"),
+            ("2 Weeks", "14d"),
+            ("90 secs", "90s"),
+        ] {
+            let told = parse(written).unwrap_err();
+            assert!(told.ends_with(&format!("found `{written}`; write `{meant}`")), "{told}");
+            assert!(parse(meant).is_ok(), "{meant}");
+        }
+        assert!(parse("a day").unwrap_err().ends_with("found `a day`"));
     }
 
     #[test]

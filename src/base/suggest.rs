@@ -1,4 +1,4 @@
-//! "Did you mean": the nearest known word to one that was mistyped.
+//! "Did you mean": the nearest known word to one that was mistyped, a text in the form of another type.
 
 /// The candidate nearest to `word`, if one is near enough to be meant: at most a third of the
 /// longer word's characters differ (swapped neighbours count once). Ties go to the first.
@@ -14,6 +14,22 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// A text in the form that a key expects instead, where that is a matter of brackets or quotes:
+/// `["user.name"]` for a list, `5` and (of `30 %`) `0.3` for a number.
+pub fn in_form(expected: &str, text: &str) -> Option<String> {
+    let text = text.trim();
+    match expected {
+        "a list" => Some(format!("[{text:?}]")),
+        "a number" => {
+            let share = text.strip_suffix('%').and_then(|n| n.trim_end().parse::<f64>().ok());
+            let number = share.map(|percent| percent / 100.0);
+            number.or_else(|| text.parse().ok()).filter(|n| n.is_finite()).map(|n| n.to_string())
+        }
+        "a whole number" => text.parse::<i64>().ok().map(|n| n.to_string()),
+        _ => None,
+    }
 }
 
 /// Optimal string alignment distance: insert, delete, replace, swap neighbours.
@@ -49,5 +65,18 @@ mod tests {
         assert_eq!(nearest("tilte", known), Some("title"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn a_text_is_told_in_the_form_that_is_expected() {
+        assert_eq!(in_form("a list", "user.name").as_deref(), Some("[\"user.name\"]"));
+        assert_eq!(in_form("a number", "30 %").as_deref(), Some("0.3"));
+        assert_eq!(in_form("a number", "1.5").as_deref(), Some("1.5"));
+        assert_eq!(in_form("a whole number", " 5 ").as_deref(), Some("5"));
+        for (expected, text) in
+            [("a number", "many"), ("a number", "inf"), ("a whole number", "1.5"), ("a table", "x")]
+        {
+            assert_eq!(in_form(expected, text), None, "{expected}: {text}");
+        }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
             .map(|d| {
                 format!(
                     "{} {}: {}; {}",
-                    &text[d.span.unwrap()],
+                    text.get(d.span.unwrap()).unwrap(),
                     d.code,
                     d.message,
                     d.help.unwrap_or_default()

@@ -112,9 +112,13 @@ fn step_elsewhere(name: &str) -> FieldAdvice {
 }
 
 fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAdvice {
+    let raw = format!("a field of the original record is written `raw.{name}`");
     let help = match suggest::nearest(name, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("a field of the original record is written `raw.{name}`"),
+        // What people know of alerts from elsewhere: `alert.rule`, `alert.rule_id`.
+        _ if name.starts_with("alert.rule") => "the rule of an alert is `rule.id`".to_owned(),
+        Some(near) if is_a_words_slip(name, near) => format!("did you mean `{near}`?"),
+        Some(near) => format!("{raw}; or did you mean `{near}`?"),
+        None => raw,
     };
     FieldAdvice {
         code: "unknown-field",
@@ -122,6 +126,13 @@ fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAd
         message: format!("unknown field `{name}`"),
         help: Some(help),
     }
+}
+
+/// Whether a name without a dot is not just near to a common field's, which nearly all have one: the
+/// names of records (`eventName`) are not to be taken for slips of others (`agent.name`).
+fn is_a_words_slip(name: &str, near: &str) -> bool {
+    let plain = |text: &str| text.replace(['.', '_', '-', '@'], "").to_lowercase();
+    name.contains('.') || !near.contains('.') || plain(name) == plain(near)
 }
 
 /// The warning for a field that is never there, because no loaded mapping fills it.

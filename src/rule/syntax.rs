@@ -2,6 +2,7 @@
 //!
 //! Every mistake is reported with its place, all at once; a rule comes out only when there was none.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +123,21 @@ fn walk(
     refuse_overrides(&mut root, found);
     // What they are for is `check`'s business, when all warnings are together.
     allow::read(&mut root, found);
-    root.finish(found);
+    let tables: BTreeSet<String> = root
+        .keys()
+        .into_iter()
+        .filter(|key| root.any(&key.value).is_some_and(|item| item.is_table()))
+        .map(|key| key.value)
+        .collect();
+    let known: Vec<&str> = keys::RULE.iter().map(|key| key.name).collect();
+    root.finish_with(found, |key| {
+        // Whoever writes a table of their own means a detector.
+        let is_odd = tables.contains(key) && suggest::nearest(key, known.iter().copied()).is_none();
+        is_odd.then(|| {
+            let tables: Vec<&str> = DETECTORS.iter().map(|spec| spec.table).collect();
+            format!("the detectors are {}", tables.join(", "))
+        })
+    });
     let mut rule = Rule {
         id: id?,
         source: source.clone(),

@@ -48,7 +48,7 @@ within = "10 minutes"
             5 | group_by = ["user.name", 5]
               |                          ^ expected a string
 
-            error[bad-duration]: expected a duration such as `90s`, `10m`, `1h30m` or `7d`, found `10 minutes`
+            error[bad-duration]: expected a duration such as `90s`, `10m`, `1h30m` or `7d`, found `10 minutes`; write `10m`
              --> rules/x.toml:9:10
               |
             9 | within = "10 minutes"
@@ -99,25 +99,27 @@ fn a_wrong_type() {
     check(
         &rule("tags = \"soc2\"\nenabled = \"yes\"\nowner = 5"),
         &expect![[r#"
-        error[wrong-type]: `tags`: expected a list, found a string
-         --> rules/x.toml:4:8
-          |
-        4 | tags = "soc2"
-          |        ^^^^^^ expected a list
+            error[wrong-type]: `tags`: expected a list, found a string
+             --> rules/x.toml:4:8
+              |
+            4 | tags = "soc2"
+              |        ^^^^^^ expected a list
+              |
+              = help: write `["soc2"]`
 
-        error[wrong-type]: `enabled`: expected true or false, found a string
-         --> rules/x.toml:5:11
-          |
-        5 | enabled = "yes"
-          |           ^^^^^ expected true or false
+            error[wrong-type]: `enabled`: expected true or false, found a string
+             --> rules/x.toml:5:11
+              |
+            5 | enabled = "yes"
+              |           ^^^^^ expected true or false
 
-        error[wrong-type]: `owner`: expected a string, found an integer
-         --> rules/x.toml:6:9
-          |
-        6 | owner = 5
-          |         ^ expected a string
+            error[wrong-type]: `owner`: expected a string, found an integer
+             --> rules/x.toml:6:9
+              |
+            6 | owner = 5
+              |         ^ expected a string
 
-    "#]],
+        "#]],
     );
 }
 
@@ -576,4 +578,31 @@ fn a_doubtful_query_is_a_warning_and_the_rule_is_used() {
 
     "#]]
     .assert_eq(&said);
+}
+
+#[test]
+fn what_other_tools_write_is_told_with_what_is_written_here() {
+    let of = |more: &str| format!("title = 'x'\nseverity = 'low'\n{more}");
+    for (more, told) in [
+        (
+            "when = 'event.action: x'\n[aggregate]\nsum = 1",
+            "the detectors are threshold, cardinality, ",
+        ),
+        ("when = 'event.action: x'\ngroup_by = 'user.name'", "write `[\"user.name\"]`"),
+        ("when = 'event.action: x'\n[exception]\nwhen = 'user.name: x'", "write `[[exception]]`"),
+        ("when = 'event.action: x'\n[threshold]\ncount = '5'\nwithin = '1h'", "write `5`"),
+        (
+            "when = 'event.outcome: *'\n[ratio]\nof = 'event.outcome: failure'\nabove = '30 %'\nwithin = '1h'\nmin_events = 5",
+            "write `0.3`",
+        ),
+        ("when = 'alert.rule: x'", "the rule of an alert is `rule.id`"),
+        (
+            "when = 'eventName: x'",
+            "a field of the original record is written `raw.eventName`; or did you mean `agent.name`?",
+        ),
+        ("when = 'user_name: x'", "did you mean `user.name`?"),
+    ] {
+        let (_, found) = read(&of(more));
+        assert!(found.contains(&format!("= help: {told}")), "{more}: {found}");
+    }
 }

@@ -316,6 +316,8 @@ set = 5
               |
             8 | rules = "own/*"
               |         ^^^^^^^ expected a list
+              |
+              = help: write `["own/*"]`
 
             error[wrong-type]: `set`: expected a table, found an integer
              --> rules/tuning.toml:9:7
@@ -399,6 +401,8 @@ fn a_rule_with_a_mistake_of_its_own_is_told_without_its_overrides() {
           |
         7 | count = "5"
           |         ^^^ expected a whole number
+          |
+          = help: write `5`
 
         1 rule and 1 mapping checked: 1 error
     "#]]
