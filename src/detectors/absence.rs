@@ -155,7 +155,7 @@ fn parse(
         && schedule.first_inside(Timestamp::default(), within.value).is_none()
     {
         let written = duration::print(within.value);
-        let message = format!("`{name}` is never open for as long as {written}: this cannot fire");
+        let message = format!("`{name}` is never open for longer than {written}: this cannot fire");
         found.push(Diagnostic::error("out-of-range", within.span, message));
         return None;
     }

@@ -262,7 +262,7 @@ fn settings_are_checked_at_their_place() {
     let all = "within = '8h'\nfewer_than = 1000\nexpect = '@sources'\nduring = 'nights'";
     assert_eq!(
         read(&format!("[absence]\n{all}")),
-        "Some(19..23) `nights` is never open for as long as 8h: this cannot fire"
+        "Some(19..23) `nights` is never open for longer than 8h: this cannot fire"
     );
     assert_eq!(
         read(&format!("[absence]\n{}", all.replace('8', "7"))),
