@@ -433,16 +433,18 @@ impl Entry {
             self.lives.insert(at, life);
             at
         };
+        let forgotten = self.forgotten(judge, clock);
         let Some(life) = self.lives.get_mut(at) else { return };
         if fit.is_some() {
+            life.reach_back(firing.first, forgotten);
             life.grow(judge, firing, fields, clock);
         }
         life.recount(&self.recent);
         life.raise(judge.severity(life, firing.time, firing.position.as_ref(), fields));
     }
 
-    /// The latest time of which events may have been let go before an alert opens. Without a detector
-    /// nothing is late, so that one may open there; with one, no firing reaches back so far.
+    /// The latest time of which events may have been let go before an alert opens or grows back to it.
+    /// Without a detector nothing is late, so that one may; with one, no firing reaches back so far.
     fn forgotten(&self, judge: &Judge, clock: Timestamp) -> Option<Timestamp> {
         let before = judge.rule().detector.is_none().then_some(clock - self.reach)?;
         Some(before - Duration::from_millis(1))

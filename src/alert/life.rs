@@ -200,6 +200,16 @@ impl Life {
         self.alert.severity = self.alert.severity.max(severity);
     }
 
+    /// A firing at `first` is about to grow it: if that lies before all it has seen so far, events up
+    /// to `forgotten` may be missing in between.
+    pub(super) fn reach_back(&mut self, first: Timestamp, forgotten: Option<Timestamp>) {
+        let before = self.alert.first_seen - Duration::from_millis(1);
+        if first <= before {
+            let missed = forgotten.map(|forgotten| forgotten.min(before));
+            self.counted.missed_before = self.counted.missed_before.max(missed);
+        }
+    }
+
     /// The condition became false at `time`; only told of what stays open until then.
     pub(super) fn ended(&mut self, time: Timestamp) {
         if let Some(sustained) = self.sustained.as_mut().filter(|_| time >= self.last.0) {

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::expect::{self, Expect};
+use super::shared::expect::{self, Expect};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Parts, Reading,
     RuleStart, Verdicts, bounded_count,

@@ -5,7 +5,7 @@
 //! as a set; values are told apart as keys are: numbers by their shortest text, people without case. An
 //! event without the field takes no part. The event that differs fires, with both values.
 //!
-//! How events wait for the clock stands in [`pairs`](super::pairs). Of values only what is shown is
+//! How events wait for the clock stands in [`pairs`](super::shared::pairs). Of values only what is shown is
 //! kept, and a hash of all of them.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::pairs::{Compare, Pairs};
+use super::shared::pairs::{Compare, Pairs};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Reading, RuleStart,
     one_field,

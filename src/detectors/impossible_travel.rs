@@ -7,13 +7,13 @@
 //! that are none on earth, takes no part.
 //!
 //! The number judged is the way in whole kilometres; the alert begins with the earlier event and
-//! names its place. How events wait for the clock stands in [`pairs`](super::pairs). After the time
+//! names its place. How events wait for the clock stands in [`pairs`](super::shared::pairs). After the time
 //! that half the way around the earth takes, the last place is forgotten: nothing can be too far.
 
 use std::time::Duration;
 
-use super::pairs::{Compare, Pairs};
-use super::place::{self, Place};
+use super::shared::pairs::{Compare, Pairs};
+use super::shared::place::{self, Place};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Reading, RuleStart,
 };

@@ -8,15 +8,15 @@
 //! Sums and means are exact until they are rounded, once, to the nearest float (or are integers of 64
 //! bits); a percentile is the value of the nearest rank: of n sorted values the one at ⌈p ÷ 100 × n⌉.
 //! What is judged is the number that is told. How events wait, how a condition ends and what is kept
-//! stands in [`sliding`](super::sliding); of one event [`VALUES_PER_EVENT`] numbers are kept.
+//! stands in [`sliding`](super::shared::sliding); of one event [`VALUES_PER_EVENT`] numbers are kept.
 
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::bound::{Bound, Side};
-use super::sliding::{self, Measure, Sliding};
-use super::total::Total;
+use super::shared::bound::{Bound, Side};
+use super::shared::sliding::{self, Measure, Sliding};
+use super::shared::total::Total;
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, KeyState, Occurrence, Reading, RuleStart,
     bounded_count, one_field,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::bench::{self, START, advance, again, at, observe};
 use super::metric::{SPEC, VALUES_PER_EVENT};
-use super::sliding::VALUES_MAX;
+use super::shared::sliding::VALUES_MAX;
 use super::{Detector, EVENTS_MAX, Occurrence, Verdict, Verdicts};
 use crate::base::Timestamp;
 use crate::event::{Number, Scalar};

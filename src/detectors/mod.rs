@@ -32,14 +32,8 @@ pub mod temporal;
 mod temporal_tests;
 pub mod threshold;
 
-mod bound;
-mod expect;
-mod pairs;
-mod place;
 mod reading;
-mod sliding;
-mod tally;
-mod total;
+mod shared;
 mod verdict;
 
 use std::fmt;
@@ -52,8 +46,8 @@ use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::{FieldName, Scalar};
 use crate::query::{Query, Sets};
 
-pub use expect::EXPECTED_MAX;
 pub use reading::Reading;
+pub use shared::expect::EXPECTED_MAX;
 pub use verdict::{Firing, Verdict, Verdicts};
 
 /// When a detector can say that its condition holds (the table in RULES §4).

@@ -4,12 +4,12 @@
 //! and those before it in (time, position) that are no more than `within` before. With `above` an
 //! event fires when it meets `of` itself and leaves the share above the bound; with `below` every event
 //! fires that leaves it below. Fewer than `min_events` events say nothing. How events wait, how a
-//! condition ends and what is kept stands in [`sliding`](super::sliding).
+//! condition ends and what is kept stands in [`sliding`](super::shared::sliding).
 
 use std::time::Duration;
 
-use super::bound::{Bound, Side};
-use super::sliding::{self, Measure, Sliding};
+use super::shared::bound::{Bound, Side};
+use super::shared::sliding::{self, Measure, Sliding};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, KeyState, Occurrence, Part, Reading, RuleStart,
     bounded_count,

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::tally::Tally;
+use super::shared::tally::Tally;
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, Firing, KeyState, Occurrence, Reading, RuleStart,
     Verdicts, bounded_count,

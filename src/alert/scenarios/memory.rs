@@ -207,3 +207,25 @@ fn an_alert_that_opens_before_all_that_is_remembered_says_that_its_count_is_a_lo
         "]],
     );
 }
+
+#[test]
+fn an_alert_that_grows_back_past_what_was_let_go_says_that_its_count_is_a_lower_bound() {
+    // At 26 the first event of 5 was let go; the second one makes the alert of 12 begin there.
+    check(
+        EVERY,
+        "event 5\n clock 24\n event 12\n clock 26\n event 5\n clock 200",
+        &expect![[r"
+        event 5
+            5 r1 Open: count 1 of 5..5, firings 1
+        clock 24
+            5 r2 Resolved: count 1 of 5..5, firings 1, over at 15 (Quiet)
+        event 12
+            12 r1 Open: count 1 of 12..12, firings 1
+        clock 26
+        event 5
+            12 r2 Open: ≥ count 2 of 5..12, firings 2
+        clock 200
+            12 r3 Resolved: ≥ count 2 of 5..12, firings 2, over at 22 (Quiet)
+    "]],
+    );
+}

@@ -6,11 +6,11 @@ use crate::base::Timestamp;
 use crate::state::codec::{self, Broken, Reader};
 
 /// The most moments that are told apart.
-pub(super) const RUNS_MAX: usize = 10_000;
+pub(in crate::detectors) const RUNS_MAX: usize = 10_000;
 
 /// Counted events in order of time.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::detectors) struct Tally {
     runs: VecDeque<Run>,
     /// How many have been let go.
     gone: u64,
@@ -27,14 +27,14 @@ struct Run {
 
 /// A number of events, and whether it is exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) events: u64,
-    pub(super) exact: bool,
+pub(in crate::detectors) struct Counted {
+    pub(in crate::detectors) events: u64,
+    pub(in crate::detectors) exact: bool,
 }
 
 impl Tally {
     /// Counts an event that is no older than those before.
-    pub(super) fn push(&mut self, time: Timestamp) {
+    pub(in crate::detectors) fn push(&mut self, time: Timestamp) {
         let through = self.total() + 1;
         match self.runs.back_mut().filter(|last| last.to >= time) {
             Some(last) => last.through = through,
@@ -52,7 +52,7 @@ impl Tally {
     }
 
     /// How many events were older than `time`. A run that `time` divides counts by its middle.
-    pub(super) fn before(&self, time: Timestamp) -> Counted {
+    pub(in crate::detectors) fn before(&self, time: Timestamp) -> Counted {
         let at = self.runs.partition_point(|run| run.to < time);
         let whole = at.checked_sub(1).and_then(|at| self.runs.get(at)).map(|run| run.through);
         let events = whole.unwrap_or(self.gone);
@@ -67,29 +67,29 @@ impl Tally {
     }
 
     /// How many events there were.
-    pub(super) fn total(&self) -> u64 {
+    pub(in crate::detectors) fn total(&self) -> u64 {
         self.runs.back().map_or(self.gone, |run| run.through)
     }
 
     /// The earliest event from `time` on.
-    pub(super) fn earliest(&self, time: Timestamp) -> Option<Timestamp> {
+    pub(in crate::detectors) fn earliest(&self, time: Timestamp) -> Option<Timestamp> {
         let at = self.runs.partition_point(|run| run.to < time);
         self.runs.get(at).map(|run| run.from.max(time))
     }
 
     /// The first moment from `time` on at which events were counted.
-    pub(super) fn moment(&self, time: Timestamp) -> Option<Timestamp> {
+    pub(in crate::detectors) fn moment(&self, time: Timestamp) -> Option<Timestamp> {
         let at = self.runs.partition_point(|run| run.to < time);
         self.runs.get(at).map(|run| run.to)
     }
 
     /// The latest event.
-    pub(super) fn newest(&self) -> Option<Timestamp> {
+    pub(in crate::detectors) fn newest(&self) -> Option<Timestamp> {
         self.runs.back().map(|run| run.to)
     }
 
     /// Lets go of what is older than `time`.
-    pub(super) fn forget(&mut self, time: Timestamp) {
+    pub(in crate::detectors) fn forget(&mut self, time: Timestamp) {
         while let Some(oldest) = self.runs.front().filter(|run| run.to < time) {
             self.gone = oldest.through;
             self.runs.pop_front();
@@ -97,7 +97,7 @@ impl Tally {
     }
 
     /// Appends an encoding that [`Self::decode`] reads.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(in crate::detectors) fn encode(&self, out: &mut Vec<u8>) {
         codec::put_u64(out, self.gone);
         codec::put_len(out, self.runs.len());
         for run in &self.runs {
@@ -108,7 +108,7 @@ impl Tally {
     }
 
     /// Reads what was written.
-    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
+    pub(in crate::detectors) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
         let gone = bytes.u64()?;
         let mut runs: VecDeque<Run> = VecDeque::new();
         for _ in 0..bytes.count()? {

@@ -8,7 +8,7 @@ use crate::event::Number;
 
 /// Which side of the number is beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::detectors) enum Side {
     Above,
     AtLeast,
     Below,
@@ -17,12 +17,13 @@ pub(super) enum Side {
 
 impl Side {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Above, Self::AtLeast, Self::Below, Self::AtMost];
+    pub(in crate::detectors) const ALL: [Self; 4] =
+        [Self::Above, Self::AtLeast, Self::Below, Self::AtMost];
     /// Those that leave the number itself out.
-    pub(super) const STRICT: [Self; 2] = [Self::Above, Self::Below];
+    pub(in crate::detectors) const STRICT: [Self; 2] = [Self::Above, Self::Below];
 
     /// The key.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::detectors) const fn name(self) -> &'static str {
         match self {
             Self::Above => "above",
             Self::AtLeast => "at_least",
@@ -32,21 +33,21 @@ impl Side {
     }
 
     /// Whether it is the lower one.
-    pub(super) const fn is_down(self) -> bool {
+    pub(in crate::detectors) const fn is_down(self) -> bool {
         matches!(self, Self::Below | Self::AtMost)
     }
 }
 
 /// A number and a side of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bound {
-    pub(super) side: Side,
-    pub(super) number: Number,
+pub(in crate::detectors) struct Bound {
+    pub(in crate::detectors) side: Side,
+    pub(in crate::detectors) number: Number,
 }
 
 impl Bound {
     /// Whether a number is beyond it. Integers are compared exactly, also with floats.
-    pub(super) fn is_beyond(&self, number: Number) -> bool {
+    pub(in crate::detectors) fn is_beyond(&self, number: Number) -> bool {
         let order = number.compare(self.number);
         match self.side {
             Side::Above => order.is_gt(),
@@ -57,7 +58,7 @@ impl Bound {
     }
 
     /// Reads exactly one of the keys of these sides, with its place.
-    pub(super) fn read(
+    pub(in crate::detectors) fn read(
         table: &mut Table<'_>,
         sides: &[Side],
         found: &mut Diagnostics,

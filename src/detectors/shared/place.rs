@@ -9,11 +9,11 @@ use crate::state::codec::{Broken, Reader};
 const RADIUS_KM: f64 = 6_371.0;
 
 /// Half the way around the earth in km: nothing is farther away.
-pub(super) const FARTHEST_KM: f64 = RADIUS_KM * std::f64::consts::PI;
+pub(in crate::detectors) const FARTHEST_KM: f64 = RADIUS_KM * std::f64::consts::PI;
 
 /// Latitude and longitude in degrees, always some on earth.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Place {
+pub(in crate::detectors) struct Place {
     latitude: f64,
     longitude: f64,
 }
@@ -22,7 +22,11 @@ impl Place {
     /// Reads what ECS (Elasticsearch's `geo_point`) lets a place be: `{"lat": …, "lon": …}`, which
     /// arrives as two fields; the texts `"lat,lon"` and `"POINT (lon lat)"`; the array `[lon, lat]`.
     /// Of several places the first counts.
-    pub(super) fn read(location: &[Scalar], lat: &[Scalar], lon: &[Scalar]) -> Option<Self> {
+    pub(in crate::detectors) fn read(
+        location: &[Scalar],
+        lat: &[Scalar],
+        lon: &[Scalar],
+    ) -> Option<Self> {
         let number = |value: &Scalar| value.as_number().map(Number::as_f64);
         match location {
             [Scalar::Text(text), ..] if number(&Scalar::Text(text.clone())).is_none() => {
@@ -55,7 +59,7 @@ impl Place {
     }
 
     /// The way along the great circle, by the haversine formula: exact enough near and far.
-    pub(super) fn kilometres_to(self, other: Self) -> f64 {
+    pub(in crate::detectors) fn kilometres_to(self, other: Self) -> f64 {
         let half_square = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
         let across = self.latitude.to_radians().cos() * other.latitude.to_radians().cos();
         let chord = half_square(self.latitude, other.latitude)
@@ -64,13 +68,13 @@ impl Place {
     }
 
     /// Appends what [`Self::decode`] reads.
-    pub(super) fn encode(self, out: &mut Vec<u8>) {
+    pub(in crate::detectors) fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.latitude.to_le_bytes());
         out.extend_from_slice(&self.longitude.to_le_bytes());
     }
 
     /// Reads what was written.
-    pub(super) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
+    pub(in crate::detectors) fn decode(bytes: &mut Reader<'_>) -> Result<Self, Broken> {
         let (latitude, longitude) = (bytes.fixed()?, bytes.fixed()?);
         let place = Self::new(f64::from_bits(latitude), f64::from_bits(longitude));
         place.ok_or(Broken("a place on earth"))

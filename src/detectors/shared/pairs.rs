@@ -7,15 +7,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{EVENTS_MAX, Firing, KeyState, Occurrence, Verdicts};
 use crate::base::Timestamp;
+use crate::detectors::{EVENTS_MAX, Firing, KeyState, Occurrence, Verdicts};
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::timeline::{Moment, Placed, Timeline};
 
 const FORMAT: u8 = 1;
 
 /// What is compared: the settings of one rule.
-pub(super) trait Compare: fmt::Debug + Send + 'static {
+pub(in crate::detectors) trait Compare: fmt::Debug + Send + 'static {
     /// What is kept of an event.
     type Note: fmt::Debug + Send;
 
@@ -37,7 +37,7 @@ pub(super) trait Compare: fmt::Debug + Send + 'static {
 
 /// What is remembered of one key.
 #[derive(Debug)]
-pub(super) struct Pairs<C: Compare> {
+pub(in crate::detectors) struct Pairs<C: Compare> {
     compare: C,
     /// The last event that was judged.
     before: Option<Moment<C::Note>>,
@@ -47,7 +47,7 @@ pub(super) struct Pairs<C: Compare> {
 
 impl<C: Compare> Pairs<C> {
     /// Of a key without events.
-    pub(super) fn new(compare: C) -> Self {
+    pub(in crate::detectors) fn new(compare: C) -> Self {
         Self { compare, before: None, waiting: Timeline::default() }
     }
 
@@ -66,7 +66,7 @@ impl<C: Compare> Pairs<C> {
     }
 
     /// Reads what was written.
-    pub(super) fn decode(compare: C, bytes: &[u8]) -> Result<Self, Broken> {
+    pub(in crate::detectors) fn decode(compare: C, bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
             return Err(Broken("a memory of pairs of version 1"));

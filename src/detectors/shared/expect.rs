@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Reading;
 use crate::base::document::{Item, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
+use crate::detectors::Reading;
 use crate::event::{FieldName, Scalar};
 use crate::query::Sets;
 
@@ -15,7 +15,7 @@ pub const EXPECTED_MAX: usize = 10_000;
 
 /// The keys that must report.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Expect {
+pub(in crate::detectors) enum Expect {
     /// One value for each field of `group_by`, each.
     Keys(Vec<Vec<Scalar>>),
     /// The list of that name, of a rule with one such field.
@@ -24,7 +24,7 @@ pub(super) enum Expect {
 
 impl Expect {
     /// Reads `expect`: a list of values, or of tuples for several fields; or `@name`.
-    pub(super) fn read(
+    pub(in crate::detectors) fn read(
         item: &Item<'_>,
         reading: &dyn Reading,
         found: &mut Diagnostics,
@@ -58,7 +58,7 @@ impl Expect {
     }
 
     /// The keys themselves.
-    pub(super) fn keys(&self, sets: &Sets) -> Vec<Vec<Scalar>> {
+    pub(in crate::detectors) fn keys(&self, sets: &Sets) -> Vec<Vec<Scalar>> {
         match self {
             Self::Keys(keys) => keys.clone(),
             Self::List(name) => {
@@ -69,7 +69,7 @@ impl Expect {
     }
 
     /// In one canonical text; what a list holds is no part of a rule.
-    pub(super) fn canonical(&self) -> String {
+    pub(in crate::detectors) fn canonical(&self) -> String {
         match self {
             Self::Keys(keys) => {
                 let json = |key: &Vec<Scalar>| key.iter().map(Scalar::to_json).collect::<Value>();
@@ -102,7 +102,12 @@ fn list(text: &Text, fields: &[FieldName], sets: &Sets, found: &mut Diagnostics)
 }
 
 /// A name that nobody has given.
-pub(super) fn unknown(kind: &str, name: &str, text: &Text, sets: &Sets) -> Diagnostic {
+pub(in crate::detectors) fn unknown(
+    kind: &str,
+    name: &str,
+    text: &Text,
+    sets: &Sets,
+) -> Diagnostic {
     let code = if kind == "list" { "unknown-list" } else { "unknown-schedule" };
     let mistake = Diagnostic::error(code, text.span.clone(), format!("unknown {kind} `{name}`"));
     match suggest::nearest(name, sets.names()) {

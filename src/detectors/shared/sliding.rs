@@ -13,18 +13,20 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use super::{EVENTS_MAX, Firing, KeyState, Occurrence, Verdicts};
 use crate::base::{Position, Timestamp};
+use crate::detectors::{EVENTS_MAX, Firing, KeyState, Occurrence, Verdicts};
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::timeline::{Placed, Timeline};
 
 /// The most numbers that are kept of a key.
-pub(super) const VALUES_MAX: usize = 40_000;
+pub(in crate::detectors) const VALUES_MAX: usize = 40_000;
 
 const FORMAT: u8 = 1;
 
 /// What is measured: the settings of one rule.
-pub(super) trait Measure: fmt::Debug + Clone + Send + 'static {
+pub(in crate::detectors) trait Measure:
+    fmt::Debug + Clone + Send + 'static
+{
     /// What is kept of an event.
     type Note: Note;
     /// What all events of a window come to.
@@ -53,7 +55,9 @@ pub(super) trait Measure: fmt::Debug + Clone + Send + 'static {
 }
 
 /// What is kept of an event.
-pub(super) trait Note: fmt::Debug + Send + Sized + 'static {
+pub(in crate::detectors) trait Note:
+    fmt::Debug + Send + Sized + 'static
+{
     /// Whether it is one of the `min_events`.
     fn counts(&self) -> bool;
 
@@ -79,7 +83,7 @@ pub(super) trait Note: fmt::Debug + Send + Sized + 'static {
 
 /// What is remembered of one key.
 #[derive(Debug)]
-pub(super) struct Sliding<M: Measure> {
+pub(in crate::detectors) struct Sliding<M: Measure> {
     measure: M,
     /// Those that the clock has not passed.
     waiting: Timeline<M::Note>,
@@ -106,7 +110,7 @@ pub(super) struct Sliding<M: Measure> {
 
 impl<M: Measure> Sliding<M> {
     /// Of a key without events.
-    pub(super) fn new(measure: M) -> Self {
+    pub(in crate::detectors) fn new(measure: M) -> Self {
         Self {
             measure,
             waiting: Timeline::default(),
@@ -241,7 +245,7 @@ impl<M: Measure> Sliding<M> {
     }
 
     /// Reads what was written.
-    pub(super) fn decode(measure: M, bytes: &[u8]) -> Result<Self, Broken> {
+    pub(in crate::detectors) fn decode(measure: M, bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
             return Err(Broken("a sliding window's memory of version 1"));

@@ -22,7 +22,7 @@ const CARRY_EVERY: u32 = 1 << 30;
 
 /// Numbers that were added and not taken away.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Total {
+pub(in crate::detectors) struct Total {
     integers: i128,
     /// There while any of the numbers is no integer.
     floats: Option<Box<Wide>>,
@@ -41,7 +41,7 @@ struct Wide {
 
 impl Total {
     /// Adds a number.
-    pub(super) fn add(&mut self, number: Number) {
+    pub(in crate::detectors) fn add(&mut self, number: Number) {
         match integer(number) {
             Ok(integer) => self.integers += integer,
             Err(float) => {
@@ -53,7 +53,7 @@ impl Total {
     }
 
     /// Takes away a number that was added before.
-    pub(super) fn remove(&mut self, number: Number) {
+    pub(in crate::detectors) fn remove(&mut self, number: Number) {
         match integer(number) {
             Ok(integer) => self.integers -= integer,
             Err(float) => {
@@ -68,12 +68,12 @@ impl Total {
     }
 
     /// The sum: an integer if it is exactly one of 64 bits, else the nearest float.
-    pub(super) fn sum(&self) -> Number {
+    pub(in crate::detectors) fn sum(&self) -> Number {
         self.over(1)
     }
 
     /// The mean of `count` numbers: an integer if it is exactly one of 64 bits, else the nearest float.
-    pub(super) fn mean(&self, count: u32) -> Number {
+    pub(in crate::detectors) fn mean(&self, count: u32) -> Number {
         self.over(count.max(1))
     }
 
