@@ -114,6 +114,7 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     let samples = sample_names(&config.samples);
     let advice = Advice {
         now: Some(now),
+        all_rules: paths.is_empty(),
         samples: samples.as_ref(),
         signals_retention: Some(config.kafka.signals_retention),
         allow: &config.allow,

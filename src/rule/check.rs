@@ -2,7 +2,7 @@
 //!
 //! Texts in, a report out; reading files, printing and the exit code are the shell's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,11 +60,12 @@ pub fn check(input: &CheckInput<'_>) -> CheckReport {
     let written = rules.as_written();
     let by_path: BTreeMap<&Path, &Arc<Rule>> =
         written.rules().iter().map(|rule| (rule.source.path.as_path(), rule)).collect();
+    let ids: BTreeSet<&str> = rules.rules().iter().map(|rule| &*rule.id).collect();
     for file in files {
         let path = file.source.path.as_path();
         let mut found = of_rules.remove(path).unwrap_or_default();
         if let Some(rule) = by_path.get(path) {
-            found.extend(lint(rule, &advice, mappings, sets));
+            found.extend(lint(rule, &advice, mappings, sets, &ids));
         }
         reported.push((file.source.clone(), allowed_by_rule(&file.source, found)));
     }

@@ -15,7 +15,7 @@ use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration, sugges
 use crate::event::FieldName;
 use crate::mapping::{Fills, Mappings};
 use crate::query::Sets;
-use crate::query::ast::{Expr, Term, Test};
+use crate::query::ast::{Case, Expr, Literal, Term, Test};
 
 /// What advice depends on outside of rule, mappings and sets; what is not known is not asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +24,9 @@ pub struct Advice<'a> {
     pub now: Option<Timestamp>,
     /// How long Kafka keeps signals.
     pub signals_retention: Option<Duration>,
+    /// Whether the rules are all that there are: a rule that builds on one that is not there never
+    /// fires.
+    pub all_rules: bool,
     /// The samples that tests may call, such as `opsknight/login_failed`.
     pub samples: Option<&'a BTreeSet<String>>,
     /// Names of warnings that nobody here wants to see.
@@ -36,6 +39,7 @@ pub(super) fn lint(
     advice: &Advice<'_>,
     mappings: Option<&Mappings>,
     sets: &Sets,
+    rules: &BTreeSet<&str>,
 ) -> Vec<Diagnostic> {
     let document = Document::parse(&rule.source.text);
     let mut ignored = Diagnostics::new();
@@ -45,6 +49,9 @@ pub(super) fn lint(
     written.samples(advice, &mut found);
     written.runbook(&mut found);
     written.techniques(&mut found);
+    if advice.all_rules {
+        written.rules_it_reads(rules, &mut found);
+    }
     written.exceptions(advice, &mut found);
     written.retention(advice, &mut found);
     written.keys(mappings, &mut found);
@@ -99,6 +106,32 @@ impl Written<'_> {
             ),
         };
         found.push(Diagnostic::warning("missing-test", self.value("title"), message).help(help));
+    }
+
+    /// A rule on the alerts of one that is not there never sees any.
+    fn rules_it_reads(&self, rules: &BTreeSet<&str>, found: &mut Vec<Diagnostic>) {
+        let mut unknown = BTreeSet::new();
+        for part in self.rule.parts() {
+            part.when.expr().visit_terms(&mut |term| {
+                let Test::Equals(Literal::Text(id), case) = &term.test else { return };
+                let same = |rule: &&str| match case {
+                    Case::Exact => **rule == **id,
+                    Case::Ignored => rule.eq_ignore_ascii_case(id),
+                };
+                if term.field.dotted() == "rule.id" && !rules.iter().any(same) {
+                    unknown.insert(id.to_string());
+                }
+            });
+        }
+        let place = if self.root.has("when") { "when" } else { "title" };
+        for id in unknown {
+            let message = format!("there is no rule `{id}`, so none of its alerts is ever seen");
+            let help = match suggest::nearest(&id, rules.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "a rule's id is its path below the rules folder without `.toml`".to_owned(),
+            };
+            found.push(Diagnostic::warning("unknown-rule", self.value(place), message).help(help));
+        }
     }
 
     /// A test whose sample is not there can never pass.

@@ -80,6 +80,7 @@ fn now() -> Advice<'static> {
     Advice {
         now: Timestamp::parse("2026-02-01T00:00:00Z"),
         signals_retention: Some(Duration::from_hours(24)),
+        all_rules: true,
         samples: None,
         allow: &[],
     }
@@ -281,4 +282,15 @@ fn a_test_that_calls_a_sample_that_is_not_there_is_told_where() {
     );
     // Where rules run but are not tested, nobody asks.
     assert_eq!(advice_on(rule, advice(None)), "");
+}
+
+#[test]
+fn a_rule_on_the_alerts_of_one_that_is_not_there_is_told_so() {
+    let rule = |when: &str| format!("title = 'x'\nseverity = 'low'\nwhen = '{when}'\n{TESTS}");
+    let told = |when: &str, all_rules| advice_on(&rule(when), Advice { all_rules, ..now() });
+    assert!(told("rule.id: common/failed-login", true).starts_with(
+        "unknown-rule: there is no rule `common/failed-login`, so none of its alerts is ever seen"
+    ));
+    assert_eq!(told("rule.id: common/failed-*", true), "", "a pattern may be for rules to come");
+    assert_eq!(told("rule.id: common/failed-login", false), "", "of some files nobody can say");
 }

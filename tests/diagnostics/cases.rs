@@ -84,6 +84,7 @@ impl Workbench {
         let advice = Advice {
             now: Timestamp::parse("2026-01-05T12:00:00Z"),
             signals_retention: Some(Duration::from_hours(7 * 24)),
+            all_rules: rules.len() > 1,
             samples: Some(&samples),
             allow: &[],
         };
@@ -185,6 +186,10 @@ fn elsewhere(bench: &Workbench, code: &str) -> Option<Found> {
             let on = |other: &str| completed(&format!("when = 'rule.id: {other}'"));
             let (a, b) = (on("b").replace("Example", "A"), on("a").replace("Example", "B"));
             bench.check(&[mapping], &[("a.toml", &a), ("b.toml", &b)])
+        }
+        "unknown-rule" => {
+            let on = completed("when = 'rule.id: exampel'").replace("Example", "A");
+            bench.check(&[mapping], &[("a.toml", &on), ("example.toml", &plain)])
         }
         "override-meets-no-rule" => {
             let text = "[[override]]\nrules = [\"okta/*\"]\nset = { severity = \"low\" }\n";

@@ -182,6 +182,13 @@ pub(super) const ADVICE: &[Lint] = &[
         "[[test]]\nname = \"fires\"\nevents = [{ fields = { event.action = \"x\" } }]\nexpect = [{}]\n\n[[test]]\nname = \"is silent\"\nevents = [{ fields = { event.action = \"y\" } }]\nexpect = []",
     ),
     warning(
+        "unknown-rule",
+        Home::Elsewhere,
+        "A rule builds on the alerts of one that is not there, and so never sees any.",
+        "when = 'rule.id: failed-login'",
+        "when = 'rule.id: failed-logins', which is a file below the rules folder",
+    ),
+    warning(
         "missing-sample",
         Home::Rule,
         "A test calls a sample that is not in the folder of samples, and so can never pass.",
