@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is the test's")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hark::base::diagnostic::lints::lints;
 use hark::base::keys::{KeySpec, Shape};
@@ -140,4 +140,18 @@ fn a_page_each_and_an_index_or_all_in_one() {
     }
     let refused = hark().args(["docs", "--out", "/dev/null/x"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
+}
+
+#[test]
+fn whoever_has_seen_enough_may_close_the_pipe() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hark"))
+        .arg("docs")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
 }

@@ -17,6 +17,7 @@ pub mod test;
 mod way;
 mod workshop;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -131,14 +132,19 @@ fn say_error(text: &str) {
     print_error(&format!("error: {text}\n"));
 }
 
-#[expect(clippy::print_stderr, reason = "this folder is the one that prints")]
 fn print_error(text: &str) {
-    eprint!("{text}");
+    // There is nobody left to tell that standard error is gone.
+    let _gone = std::io::stderr().write_all(text.as_bytes());
 }
 
-#[expect(clippy::print_stdout, reason = "this folder is the one that prints")]
+/// Prints a line, or lines. Whoever closes the pipe (`| head`) has seen enough: that is no mistake.
 fn print(text: &str) {
-    println!("{text}");
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        say_error(&format!("cannot write to standard output: {error}"));
+    }
 }
 
 /// Whether colours make sense there: a terminal, and nobody said `NO_COLOR`.
