@@ -8,7 +8,7 @@
 //! Sums and means are exact until they are rounded, once, to the nearest float (or are integers of 64
 //! bits); a percentile is the value of the nearest rank: of n sorted values the one at ⌈p ÷ 100 × n⌉.
 //! What is judged is the number that is told. How events wait, how a condition ends and what is kept
-//! stands in [`sliding`](super::shared::sliding); of one event [`VALUES_PER_EVENT`] numbers are kept.
+//! stands in [`sliding`]; of one event [`VALUES_PER_EVENT`] numbers are kept.
 
 use std::time::Duration;
 

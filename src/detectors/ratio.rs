@@ -4,7 +4,7 @@
 //! and those before it in (time, position) that are no more than `within` before. With `above` an
 //! event fires when it meets `of` itself and leaves the share above the bound; with `below` every event
 //! fires that leaves it below. Fewer than `min_events` events say nothing. How events wait, how a
-//! condition ends and what is kept stands in [`sliding`](super::shared::sliding).
+//! condition ends and what is kept stands in [`sliding`].
 
 use std::time::Duration;
 

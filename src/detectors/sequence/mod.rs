@@ -24,7 +24,7 @@
 //! *When.* Plain steps are decided on arrival ([`arrival`]); with an absent step or `$steps`, on the
 //! clock ([`clock`]): until it has passed an event, the one before may be missing. Both find
 //! assignments in [`chain`]. Steps with a `count` keep their newest 4 × `count` events,
-//! others [`EVENTS_MAX`](super::EVENTS_MAX).
+//! others [`EVENTS_MAX`].
 
 mod arrival;
 mod chain;
