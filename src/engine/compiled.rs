@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::group::Group;
 use super::key::Key;
-use super::matching::Origin;
 use super::signal::Fields;
 use crate::base::{Diagnostic, Timestamp};
 use crate::detectors::Parts;
@@ -54,11 +53,20 @@ pub const SAMPLE_TEXT_BYTES: usize = 1_024;
 /// The most values of a sample field that travel.
 pub const SAMPLE_VALUES: usize = 16;
 
-/// The most keys that one event gives one rule: arrays in several `group_by` fields multiply.
-pub const KEYS_PER_EVENT: usize = 1_000;
-
 /// After this many panics a rule is switched off: it costs more than it can still find.
 pub const PANICS_MAX: u32 = 5;
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An audit topic.
+    Audit,
+    /// Another rule's alert, which only conditions on alerts see.
+    Alert {
+        /// Whether that rule is in staging: then only rules in staging see it.
+        staging: bool,
+    },
+}
 
 #[derive(Debug)]
 pub(super) struct Compiled {

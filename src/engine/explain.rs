@@ -15,9 +15,9 @@ use crate::event::{Event, Layout};
 use crate::query::{Explainer, Explanation, Sets};
 use crate::rule::Rule;
 
+use super::compiled::Origin;
 use super::compiled::{Compiled, Judged};
 use super::group::Group;
-use super::matching::Origin;
 
 /// The most keys that are shown of one event.
 pub const KEYS_SHOWN: usize = 10;

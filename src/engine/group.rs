@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use crate::event::{Event, FieldId, FieldName, Layout, Scalar};
 use crate::state::canonical;
 
-use super::compiled::KEYS_PER_EVENT;
 use super::key::Key;
+
+/// The most keys that one event gives one rule: arrays in several `group_by` fields multiply.
+pub const KEYS_PER_EVENT: usize = 1_000;
 
 /// The fields whose values make a key.
 #[derive(Debug, PartialEq, Eq)]

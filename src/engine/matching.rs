@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Judged, KEYS_PER_EVENT};
+use super::compiled::{Compiled, Judged, Origin};
+use super::group::KEYS_PER_EVENT;
 use super::key::partition_of;
 use super::signal::{Signal, Signals};
 use crate::base::Diagnostic;
@@ -38,18 +39,6 @@ pub struct Fault {
     pub rule: Arc<str>,
     /// Why it cannot be used.
     pub diagnostics: Vec<Diagnostic>,
-}
-
-/// Where an event comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// An audit topic.
-    Audit,
-    /// Another rule's alert, which only conditions on alerts see.
-    Alert {
-        /// Whether that rule is in staging: then only rules in staging see it.
-        staging: bool,
-    },
 }
 
 impl Program {

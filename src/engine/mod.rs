@@ -14,9 +14,10 @@ pub mod signal;
 pub mod ticker;
 
 pub use clock::StreamClock;
-pub use compiled::{KEYS_PER_EVENT, PANICS_MAX, SAMPLE_FIELDS, SAMPLE_TEXT_BYTES, SAMPLE_VALUES};
+pub use compiled::{Origin, PANICS_MAX, SAMPLE_FIELDS, SAMPLE_TEXT_BYTES, SAMPLE_VALUES};
 pub use explain::{RuleExplainer, RuleExplanation};
+pub use group::KEYS_PER_EVENT;
 pub use key::{Key, partition_of};
-pub use matching::{Matched, Origin, Program};
+pub use matching::{Matched, Program};
 pub use signal::{Fields, Record, Signal, Signals, Source, SourceTime, Tick};
 pub use ticker::Ticker;
