@@ -9,11 +9,12 @@ use hark::kafka::{Cluster, Error, OutRecord, RangeReader, Record};
 use crate::scene::{open, topic};
 use crate::support::kafka;
 
-/// A moment of the last hour: a broker removes what is older than it keeps records, and soon.
+/// A moment of the last hours: a broker removes what is older than it keeps records, and refuses what
+/// is from the future.
 fn at(second: i64) -> Timestamp {
     static BEGIN: LazyLock<i64> = LazyLock::new(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        i64::try_from(now.as_secs()).unwrap() - 3_600
+        i64::try_from(now.as_secs()).unwrap() - 12 * 3_600
     });
     Timestamp::from_millis((*BEGIN + second) * 1_000)
 }
