@@ -9,28 +9,28 @@ use hark::kafka::{Cluster, Error, OutRecord, RangeReader, Record};
 use crate::scene::{open, topic};
 use crate::support::kafka;
 
-/// A moment of the last hours: a broker removes what is older than it keeps records, and refuses what
-/// is from the future.
-fn at(second: i64) -> Timestamp {
+/// A moment of the last hour, in tenths of a second: a broker soon removes what is older than these
+/// topics keep it, and refuses what is from the future.
+fn at(tenth: i64) -> Timestamp {
     static BEGIN: LazyLock<i64> = LazyLock::new(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        i64::try_from(now.as_secs()).unwrap() - 12 * 3_600
+        i64::try_from(now.as_millis()).unwrap() - 55 * 60_000
     });
-    Timestamp::from_millis((*BEGIN + second) * 1_000)
+    Timestamp::from_millis(*BEGIN + 100 * tenth)
 }
 
 /// Writes each record to its partition with its time, which is also what it says.
 fn write(cluster: &Arc<Cluster>, topic: &str, records: &[(i32, i64)]) {
     let producer = cluster.producer().unwrap();
-    for (partition, second) in records {
-        let payload = second.to_string();
+    for (partition, tenth) in records {
+        let payload = tenth.to_string();
         let record = OutRecord {
             topic,
             partition: Some(*partition),
             key: Some(b"k"),
             payload: Some(payload.as_bytes()),
             headers: &[("h", b"v")],
-            timestamp: Some(at(*second)),
+            timestamp: Some(at(*tenth)),
         };
         producer.send(record).unwrap();
     }
