@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 const LATENESS: i64 = 5_000;
 const WITHIN: i64 = 10_000;
-/// Of each key: so few that no detector below has to let one go.
+/// Of each key: so few that no detector below has to let one go, as 4 × a `count` of 2 are kept.
 const EVENTS: usize = 8;
 const KEYS: usize = 3;
 

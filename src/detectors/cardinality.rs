@@ -18,8 +18,8 @@ use foldhash::quality::RandomState;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, Reading, RuleStart, Verdicts,
-    bounded_count, field_list,
+    Decides, Detector, DetectorSpec, Firing, KEPT, KeyState, Occurrence, Reading, RuleStart,
+    Verdicts, bounded_count, field_list,
 };
 use crate::base::document::Table;
 use crate::base::keys::{KeySpec, Shape};
@@ -73,8 +73,7 @@ pub const VALUES_PER_EVENT: usize = 1_000;
 /// So many values of a key are kept whatever the `count`.
 pub const VALUES_KEPT_MIN: usize = 4_000;
 
-/// So many times `count` events are kept of a key, and so many times `count` values.
-const KEPT: usize = 4;
+/// So many times `count` values are kept of a key.
 const VALUES_KEPT: usize = 16;
 
 const FORMAT: u8 = 1;

@@ -316,6 +316,15 @@ fn bounded_count(
 /// The most events that a detector without a count of its own keeps of a key.
 pub const EVENTS_MAX: usize = 10_000;
 
+/// So many times `count` events are kept of what counts to `count` (RULES §4, *State*).
+const KEPT: usize = 4;
+
+/// How many events are kept of a step or part that takes `count` of them: one that counts to no more
+/// than one keeps what its span needs.
+fn room(count: usize) -> usize {
+    if count > 1 { KEPT * count } else { EVENTS_MAX }
+}
+
 /// The most fields whose values together are one.
 pub const FIELDS_MAX: usize = 8;
 

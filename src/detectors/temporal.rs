@@ -6,8 +6,9 @@
 //! `at_least` parts have their `count` within `within`. One event counts for every part it meets, and
 //! nothing is consumed. A part may name the key by other fields than the rule's `group_by`.
 //!
-//! Which events fire does not depend on the order of arrival, as far back as the newest 4 × `count`
-//! events that are kept of each part. An event is remembered as long as one of its parts keeps it.
+//! Which events fire does not depend on the order of arrival, as far back as the newest events that
+//! are kept of each part: 4 × `count`, or [10,000](super::EVENTS_MAX) of a part that needs only one.
+//! An event is remembered as long as one of its parts keeps it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, PARTS_MAX, Part, Parts, Reading,
-    RuleStart, Verdicts, part_group_by,
+    Decides, Detector, DetectorSpec, Firing, KEPT, KeyState, Occurrence, PARTS_MAX, Part, Parts,
+    Reading, RuleStart, Verdicts, part_group_by, room,
 };
 use crate::base::document::{Spanned, Table};
 use crate::base::keys::{KeySpec, Shape};
@@ -88,11 +89,8 @@ const OF: &[KeySpec] = &[
     ),
 ];
 
-/// The most that the `count`s of all parts may add up to: four times as many events are kept of a key.
+/// The most that the `count`s of all parts may add up to.
 pub const COUNT_MAX: usize = 100_000;
-
-/// So many times `count` events are kept of each part.
-const KEPT: usize = 4;
 
 const FORMAT: u8 = 1;
 
@@ -127,7 +125,7 @@ struct Events {
     bounds: Bounds,
     /// The events that some part keeps.
     kept: Timeline<Note>,
-    /// Where the newest [`KEPT`] × `count` events of each part stand.
+    /// Where the newest events of each part stand, as many as there is [`room`] for.
     parts: Vec<Timeline<()>>,
 }
 
@@ -284,7 +282,7 @@ impl KeyState for Events {
         let counts = self.bounds.counts.clone();
         for (n, (part, count)) in self.parts.iter_mut().zip(&*counts).enumerate() {
             if occurrence.parts.has(n)
-                && let Placed::At(_) = part.insert(time, position, (), KEPT * count)
+                && let Placed::At(_) = part.insert(time, position, (), room(*count))
             {
                 keep = keep.with(n);
             }
@@ -388,7 +386,7 @@ impl Events {
     /// Lets each part's oldest events go that it has no room for, and those that no part keeps.
     fn make_room(&mut self) {
         for (n, (part, count)) in self.parts.iter_mut().zip(&*self.bounds.counts).enumerate() {
-            while part.len() > KEPT * count {
+            while part.len() > room(*count) {
                 let Some(oldest) = part.cut_oldest() else { break };
                 let Ok(at) = self.kept.find(oldest.time, &oldest.position) else { continue };
                 let Some(event) = self.kept.get_mut(at) else { continue };
@@ -405,8 +403,8 @@ impl Events {
         if bytes.byte()? != FORMAT {
             return Err(Broken("a temporal's memory of version 1"));
         }
-        let room = bounds.counts.iter().map(|count| KEPT * count).sum();
-        let kept = Timeline::decode(&mut bytes, room, |bytes| {
+        let all = bounds.counts.iter().map(|count| room(*count)).sum();
+        let kept = Timeline::decode(&mut bytes, all, |bytes| {
             Ok(Note { parts: Parts(bytes.u64()?), fired: bytes.byte()? != 0 })
         })?;
         let mut events = Self::new(bounds);
@@ -418,7 +416,7 @@ impl Events {
                 return Err(Broken("events of the rule's parts"));
             }
             for (n, part) in events.parts.iter_mut().enumerate().filter(|(n, _)| parts.has(*n)) {
-                let room = events.bounds.counts.get(n).map_or(0, |count| KEPT * count);
+                let room = events.bounds.counts.get(n).map_or(0, |count| room(*count));
                 part.insert(event.time, &event.position, (), room);
                 if part.len() > room {
                     return Err(Broken("no more events than a part keeps"));

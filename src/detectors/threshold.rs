@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::{
-    Decides, Detector, DetectorSpec, Firing, KeyState, Occurrence, Reading, RuleStart, Verdicts,
-    bounded_count,
+    Decides, Detector, DetectorSpec, Firing, KEPT, KeyState, Occurrence, Reading, RuleStart,
+    Verdicts, bounded_count,
 };
 use crate::base::document::Table;
 use crate::base::keys::{KeySpec, Shape};
@@ -44,9 +44,6 @@ within = "10m"
 
 /// The highest `count`: four times as many events are kept of a key.
 pub const COUNT_MAX: usize = 100_000;
-
-/// So many times `count` events are kept of a key.
-const KEPT: usize = 4;
 
 const FORMAT: u8 = 1;
 

@@ -24,7 +24,7 @@
 //! *When.* Plain steps are decided on arrival ([`arrival`]); with an absent step or `$steps`, on the
 //! clock ([`clock`]): until it has passed an event, the one before may be missing. Both find
 //! assignments in [`chain`]. Steps with a `count` keep their newest 4 × `count` events,
-//! others [`EVENTS_MAX`].
+//! others [10,000](super::EVENTS_MAX).
 
 mod arrival;
 mod chain;
@@ -39,7 +39,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Decides, Detector, DetectorSpec, EVENTS_MAX, KeyState, Part, Parts, RuleStart};
+use super::{Decides, Detector, DetectorSpec, KEPT, KeyState, Part, Parts, RuleStart, room};
 use crate::base::duration;
 use crate::base::keys::{KeySpec, Shape};
 use crate::event::FieldName;
@@ -127,9 +127,6 @@ pub const STEP_TERMS_MAX: usize = 3;
 
 /// The most values of one field that a comparison with an earlier step looks at.
 pub const VALUES_MAX: usize = 1_000;
-
-/// So many times `count` events are kept of a counted step.
-const KEPT: usize = 4;
 
 /// The settings of one rule, shared by all keys.
 #[derive(Debug)]
@@ -240,7 +237,7 @@ impl Plan {
 impl Step {
     /// How many of its events are kept.
     fn room(&self) -> usize {
-        if self.count > 1 { KEPT * self.count } else { EVENTS_MAX }
+        room(self.count)
     }
 
     /// What MATCH asks.
