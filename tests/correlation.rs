@@ -527,6 +527,30 @@ fn without_a_detector_nothing_is_too_late_for_an_alert() {
 }
 
 #[test]
+fn a_repeat_of_an_event_that_is_over_stays_over_when_the_log_is_read_again() {
+    let event = |time, offset| {
+        let place = ("a".into(), 0, offset);
+        Logged::Event { time, place, key: 0, rules: 0b100, values: 0 }
+    };
+    let log = [
+        event(0, 0),
+        Logged::Clock(65_000),
+        // Its alert has resolved, but it is still known.
+        event(0, 0),
+        Logged::Clock(90_000),
+        event(97_000, 1),
+        Logged::Clock(97_000),
+        event(97_000, 1),
+    ];
+    let mut run = Run::new(1, Limits::default());
+    for step in &log {
+        run.step(step);
+    }
+    run.read_again();
+    assert_eq!(run.run(&[]), Run::new(1, Limits::default()).run(&log));
+}
+
+#[test]
 fn what_is_late_repeated_or_unknown_is_told() {
     let mut run = Run::new(1, Limits::default());
     let event = |time, offset| Logged::Event {

@@ -11,7 +11,7 @@ use crate::detectors::{Decides, Firing, RuleStart};
 use crate::engine::{Key, Record, Signal, Signals, Source, StreamClock};
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
-use crate::state::{Insert, KEYS_PER_RULE, Store};
+use crate::state::{Insert, KEYS_PER_RULE, Store, Touch};
 
 use super::entry::{Arrival, Entry, Known, Outcome};
 use super::recent::{maybe_time, put_maybe_time};
@@ -339,8 +339,12 @@ impl Correlation {
         let at = self.starts.of(judge, &signal.key, first);
         let start = RuleStart { at, warm: self.warm };
         let arrival = Arrival { judge, event, signal, clock, start };
+        // What counts on arrival needs every event that it had; what judges each one does not.
+        let counts = judge.rule().detector.is_some();
+        let monotone = counts && judge.rule().decides() == Decides::OnArrival;
+        let touch = Touch { time: event.time, monotone };
         let (outcome, insert) =
-            self.keys.touch(&signal.rule, signal.key.bytes(), Entry::default, |entry| {
+            self.keys.touch(&signal.rule, signal.key.bytes(), touch, Entry::default, |entry| {
                 entry.take(&arrival, out)
             });
         match insert {
@@ -401,9 +405,11 @@ impl Correlation {
             for (key, at) in self.starts.begin(judge, first, self.live) {
                 self.judging = Some(Judging { rule: rule.clone(), timer: true });
                 let start = RuleStart { at, warm: self.warm };
-                let (_, insert) = self.keys.touch(rule, key.bytes(), Entry::default, |entry| {
-                    entry.expect(judge, key, start, clock.unwrap_or(Timestamp::MIN));
-                });
+                let touch = Touch { time: Timestamp::MAX, monotone: false };
+                let (_, insert) =
+                    self.keys.touch(rule, key.bytes(), touch, Entry::default, |entry| {
+                        entry.expect(judge, key, start, clock.unwrap_or(Timestamp::MIN));
+                    });
                 if matches!(insert, Insert::Evicted | Insert::Refused) {
                     out.notes.push(Note::Evicted { rule: rule.clone() });
                 }

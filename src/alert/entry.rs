@@ -93,8 +93,8 @@ impl state::Entry for Entry {
         told.into_iter().chain(decides).min().unwrap_or_else(|| self.expires_at())
     }
 
-    fn pinned(&self) -> bool {
-        !self.lives.is_empty()
+    fn pinned(&self) -> Option<Timestamp> {
+        self.lives.iter().map(|life| life.alert.first_seen).min()
     }
 
     fn newest(&self) -> Timestamp {
@@ -103,9 +103,8 @@ impl state::Entry for Entry {
     }
 
     fn oldest(&self) -> Timestamp {
-        let first_seen = self.lives.iter().map(|life| life.alert.first_seen);
         let of_windows = self.windows.iter().filter_map(|w| w.events).map(|(oldest, _)| oldest);
-        let all = first_seen.chain(of_windows).chain(self.recent.oldest());
+        let all = self.pinned().into_iter().chain(of_windows).chain(self.recent.oldest());
         all.min().unwrap_or(Timestamp::MAX)
     }
 }

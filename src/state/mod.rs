@@ -9,4 +9,4 @@ mod store;
 pub mod timeline;
 
 pub use canonical::{CANONICAL_BYTES, canonical};
-pub use store::{Entry, Insert, KEYS_PER_RULE, RuleKey, Store};
+pub use store::{Entry, Insert, KEYS_PER_RULE, RuleKey, Store, Touch};

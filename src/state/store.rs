@@ -21,14 +21,23 @@ pub trait Entry {
     /// When it must be woken next, on the stream's clock; later than the last time it was woken.
     fn due(&self) -> Timestamp;
 
-    /// Whether it may not be evicted.
-    fn pinned(&self) -> bool;
+    /// The time of the oldest event by which it may not be evicted; `None` if it may.
+    fn pinned(&self) -> Option<Timestamp>;
 
     /// The time of the newest event that it took and still knows.
     fn newest(&self) -> Timestamp;
 
     /// The time of the oldest event that it still depends on.
     fn oldest(&self) -> Timestamp;
+}
+
+/// The event that touches a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Touch {
+    /// Its time; of what is not about an event the last of all times.
+    pub time: Timestamp,
+    /// Whether an entry that took fewer of the events before makes no more of it.
+    pub monotone: bool,
 }
 
 /// What it took to make room for a key.
@@ -86,6 +95,9 @@ struct Birth {
 
 /// A place in the log that an entry's birth moves to, as soon as nothing that it took before matters
 /// any more: a key that is always busy would else be read again from its very first event.
+///
+/// Events that come after it and are older than what was taken before would meet an entry that has not
+/// taken that; so would what is pinned by those. The place is given up then, unless nothing comes of it.
 #[derive(Debug)]
 struct Renewal {
     offset: i64,
@@ -134,6 +146,7 @@ impl<E: Entry> Store<E> {
         &mut self,
         rule: &Arc<str>,
         key: &Arc<[u8]>,
+        touch: Touch,
         fresh: impl FnOnce() -> E,
         change: impl FnOnce(&mut E) -> R,
     ) -> (Option<R>, Insert) {
@@ -163,21 +176,28 @@ impl<E: Entry> Store<E> {
         let slot = keys.slots.entry(key.clone()).or_insert_with(make);
         keys.idle.remove(&slot.touched);
         slot.touched = touched;
-        let before = (slot.entry.newest(), slot.entry.pinned());
+        let (newest, idle) = (slot.entry.newest(), slot.entry.pinned().is_none());
         let result = change(&mut slot.entry);
+        let pinned = slot.entry.pinned();
         if insert == Insert::Known {
+            let tells_no_more = touch.monotone && idle && pinned.is_none();
+            let spoils = |newest: Timestamp| {
+                let came_of_what_was = pinned.is_some_and(|oldest| oldest <= newest);
+                came_of_what_was || (touch.time <= newest && !tells_no_more)
+            };
             let oldest = slot.entry.oldest();
+            slot.renewal.take_if(|renewal| spoils(renewal.newest));
             if let Some(renewal) = slot.renewal.take_if(|renewal| oldest > renewal.newest) {
                 buried(&mut self.births, slot.born);
                 slot.born = renewal.offset;
                 bear(&mut self.births, renewal.offset, renewal.clock);
             }
             // What is pinned decides what becomes of later events, however old it is.
-            if let (newest, false) = before {
+            if idle && !spoils(newest) {
                 slot.renewal.get_or_insert(Renewal { offset: born, clock, newest });
             }
         }
-        if !slot.entry.pinned() {
+        if pinned.is_none() {
             keys.idle.insert(touched, key.clone());
         }
         let due = slot.entry.due();
@@ -222,7 +242,7 @@ impl<E: Entry> Store<E> {
         let Some(slot) = keys.slots.get_mut(&**key) else { return };
         keys.idle.remove(&slot.touched);
         if change(&mut slot.entry) {
-            if !slot.entry.pinned() {
+            if slot.entry.pinned().is_none() {
                 keys.idle.insert(slot.touched, key.clone());
             }
             let after = Timestamp::from_millis(time.as_millis().saturating_add(1));
@@ -246,7 +266,7 @@ impl<E: Entry> Store<E> {
         let (born, clock) = self.at;
         bear(&mut self.births, born, clock);
         let keys = self.rules.entry(rule.clone()).or_default();
-        if !entry.pinned() {
+        if entry.pinned().is_none() {
             keys.idle.insert(touched, key.clone());
         }
         self.timers.insert((timer, rule, key.clone()));
@@ -325,8 +345,8 @@ mod tests {
             self.due
         }
 
-        fn pinned(&self) -> bool {
-            self.pinned
+        fn pinned(&self) -> Option<Timestamp> {
+            self.pinned.then(|| at(self.events.0))
         }
 
         fn newest(&self) -> Timestamp {
@@ -344,7 +364,8 @@ mod tests {
 
     fn touch(store: &mut Store<Item>, rule: &str, key: &str, due: i64, pinned: bool) -> Insert {
         let fresh = || Item { due: at(0), pinned: false, events: (0, 0) };
-        let (_, insert) = store.touch(&rule.into(), &key.as_bytes().into(), fresh, |item| {
+        let event = Touch { time: Timestamp::MAX, monotone: false };
+        let (_, insert) = store.touch(&rule.into(), &key.as_bytes().into(), event, fresh, |item| {
             (item.due, item.pinned) = (at(due), pinned);
         });
         insert
@@ -448,23 +469,71 @@ mod tests {
         assert_eq!(run(&mut restored, 60, "", 0), "45:a/3 50:a/1");
     }
 
+    /// A store that takes events of (key, time) and tells from where the log would be read again.
+    struct Renewing(Store<Item>, i64);
+
+    impl Renewing {
+        fn new() -> Self {
+            Self(Store::new(9), 9)
+        }
+
+        /// The next record's event leaves the key with `events`; `pinned` by the oldest of them.
+        fn take(&mut self, key: &str, touch: Touch, events: (i64, i64), pinned: bool) -> i64 {
+            self.1 += 1;
+            self.0.stand_at(self.1, Some(at(self.1)));
+            let fresh = || Item { due: at(99), pinned: false, events: (0, 0) };
+            self.0.touch(&"a".into(), &key.as_bytes().into(), touch, fresh, |item| {
+                (item.events, item.pinned) = (events, pinned);
+            });
+            self.0.oldest_birth().unwrap().0
+        }
+
+        /// An event in order.
+        fn next(&mut self, key: &str, events: (i64, i64)) -> i64 {
+            self.take(key, Touch { time: at(events.1), monotone: false }, events, false)
+        }
+    }
+
     #[test]
     fn the_log_is_read_again_from_where_the_oldest_key_still_depends_on_it() {
-        let mut store: Store<Item> = Store::new(9);
-        let mut take = |offset: i64, key: &str, events: (i64, i64)| {
-            store.stand_at(offset, Some(at(offset)));
-            let fresh = || Item { due: at(99), pinned: false, events: (0, 0) };
-            store.touch(&"a".into(), &key.as_bytes().into(), fresh, |item| item.events = events);
-            store.oldest_birth().unwrap().0
-        };
-        assert_eq!(take(10, "x", (1, 1)), 10);
-        assert_eq!(take(11, "y", (2, 2)), 10);
+        let mut store = Renewing::new();
+        assert_eq!(store.next("x", (1, 1)), 10);
+        assert_eq!(store.next("y", (2, 2)), 10);
         // What "x" took before record 12 still matters to it, until its oldest event is newer.
-        assert_eq!(take(12, "x", (1, 3)), 10);
-        assert_eq!(take(13, "x", (1, 5)), 10);
-        assert_eq!(take(14, "x", (2, 7)), 11);
-        assert_eq!(take(15, "y", (7, 7)), 11);
-        assert_eq!(take(16, "y", (7, 8)), 12);
-        assert_eq!(store.oldest_birth(), Some((12, Some(at(12)))));
+        assert_eq!(store.next("x", (1, 3)), 10);
+        assert_eq!(store.next("x", (1, 5)), 10);
+        assert_eq!(store.next("x", (2, 7)), 11);
+        assert_eq!(store.next("y", (7, 7)), 11);
+        assert_eq!(store.next("y", (7, 8)), 12);
+        assert_eq!(store.0.oldest_birth(), Some((12, Some(at(12)))));
+    }
+
+    #[test]
+    fn an_event_older_than_what_was_taken_before_gives_the_place_up_if_it_could_tell_more() {
+        let stale = |monotone| Touch { time: at(3), monotone };
+        let mut store = Renewing::new();
+        store.next("x", (1, 4));
+        store.next("x", (1, 5));
+        store.take("x", stale(false), (1, 5), false);
+        assert_eq!(store.next("x", (5, 6)), 10, "record 11 would be followed by the event of 3");
+        assert_eq!(store.next("x", (6, 7)), 13);
+
+        let mut store = Renewing::new();
+        store.next("x", (1, 4));
+        store.next("x", (1, 5));
+        store.take("x", stale(true), (1, 5), false);
+        assert_eq!(store.next("x", (5, 6)), 11, "without those before it tells no more");
+    }
+
+    #[test]
+    fn what_is_pinned_by_older_events_gives_the_place_up() {
+        let mut store = Renewing::new();
+        store.next("x", (1, 1));
+        store.next("x", (1, 3));
+        store.take("x", Touch { time: at(4), monotone: true }, (1, 4), true);
+        store.take("x", Touch { time: at(6), monotone: true }, (5, 6), true);
+        assert_eq!(store.next("x", (5, 7)), 10, "read from record 11 on nothing would be pinned");
+        store.next("x", (5, 8));
+        assert_eq!(store.next("x", (8, 9)), 15);
     }
 }
