@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use hark::base::diagnostic::lints::lints;
 use hark::base::keys::{KeySpec, Shape};
+use hark::base::metrics::{LABELS, METRICS, PROCESS};
 use hark::cli::docs::{Page, pages};
 use hark::detectors::DETECTORS;
 use hark::event::schema;
@@ -102,6 +103,18 @@ fn every_field_form_code_and_reason_is_told() {
     }
     for reason in Reason::ALL {
         has("topics", &format!("- `{}`\n", reason.code()));
+    }
+}
+
+#[test]
+fn every_metric_and_every_label_has_a_row() {
+    for spec in METRICS.iter().chain(PROCESS) {
+        let labels: Vec<_> = spec.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (kind, labels) = (spec.kind.name(), labels.join(", "));
+        has("metrics", &format!("| `{}` | {kind} | {labels} | {} |\n", spec.name, spec.help));
+    }
+    for (label, says) in LABELS {
+        has("metrics", &format!("| `{label}` | {says} |\n"));
     }
 }
 

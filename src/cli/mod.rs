@@ -54,7 +54,7 @@ enum Command {
     Match(r#match::Arguments),
     /// Say term by term why an event takes part in a rule, or does not.
     Explain(explain::Arguments),
-    /// Write the reference: rules, detectors, queries, fields, mappings, configuration, diagnostics.
+    /// Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics.
     Docs(docs::Arguments),
     /// Print the JSON Schema of rules, mappings or the configuration, for editors.
     Schema(schema::Arguments),

@@ -17,7 +17,7 @@ pub use pages::{Page, pages};
 /// What `hark docs` is told.
 #[derive(Debug, Args)]
 #[command(
-    about = "Write the reference: rules, detectors, queries, fields, mappings, configuration, diagnostics.",
+    about = "Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics.",
     after_help = "Examples:\n  hark docs                                         all of it on standard output\n  hark docs --out reference                         a page for each part, and an index"
 )]
 pub struct Arguments {

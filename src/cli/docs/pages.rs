@@ -6,6 +6,7 @@ use super::tables::{code, keys, rows, table};
 use crate::base::diagnostic::Gravity;
 use crate::base::diagnostic::lints::{Home, lints};
 use crate::base::keys::{KeySpec, Shape};
+use crate::base::metrics::{LABELS, METRICS, MetricSpec, PROCESS};
 use crate::base::{duration, secret};
 use crate::detectors::{DETECTORS, Decides};
 use crate::event::schema;
@@ -49,6 +50,7 @@ pub fn pages() -> Vec<Page> {
         Page::new("mappings", "Mappings", &of_mappings()),
         Page::new("config", "Configuration", &of_config()),
         Page::new("topics", "Topics and dead letters", &of_topics()),
+        Page::new("metrics", "Metrics", &of_metrics()),
         Page::new("diagnostics", "Diagnostics", &of_diagnostics()),
     ]
 }
@@ -193,6 +195,31 @@ fn of_topics() -> String {
     text.push_str(&table(&["topic", "partitions", "kept", "holds"], rows));
     text.push_str("## Why a record of an audit topic could not be used\n\n");
     text.extend(Reason::ALL.iter().map(|reason| format!("- `{}`\n", reason.code())));
+    text
+}
+
+fn of_metrics() -> String {
+    let rows = |specs: &[MetricSpec]| {
+        let row = |spec: &MetricSpec| {
+            let labels: Vec<_> = spec.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (name, kind) = (format!("`{}`", spec.name), spec.kind.name().to_owned());
+            vec![name, kind, labels.join(", "), spec.help.to_owned()]
+        };
+        table(&["metric", "type", "labels", "help"], specs.iter().map(row).collect::<Vec<_>>())
+    };
+    let mut text = String::from(
+        "What Hark tells about itself, for Prometheus, at `/metrics` of `[admin]`. A metric with labels \
+         is there once it has something to tell.\n\n",
+    );
+    text.push_str(&rows(METRICS));
+    text.push_str(
+        "## Labels\n\nTheir values come from the configuration, the rules and the cluster: never a user, an \
+         address or anything else that an event brings.\n\n",
+    );
+    let labels = LABELS.iter().map(|(label, says)| vec![format!("`{label}`"), (*says).to_owned()]);
+    text.push_str(&table(&["label", "is"], labels));
+    text.push_str("## Of the process\n\nOn Linux, as other programs tell them too.\n\n");
+    text.push_str(&rows(PROCESS));
     text
 }
 
