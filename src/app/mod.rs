@@ -169,7 +169,7 @@ fn prepare(config: &Config, now: Timestamp) -> Result<Prepared, Failure> {
         return Err(Failure { found: report.files, error });
     }
     for (source, found) in &report.files {
-        for warning in found {
+        for warning in found.clone().sorted() {
             tracing::warn!(file = %source.path.display(), warning.message, "check");
         }
     }

@@ -7,3 +7,4 @@ mod cases;
 mod codes;
 mod formats;
 mod many;
+mod order;
