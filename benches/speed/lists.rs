@@ -27,7 +27,7 @@ struct Kind {
     value: fn(u32) -> String,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: "values",
         field: "user.name",
@@ -39,6 +39,19 @@ const KINDS: [Kind; 3] = [
         field: "source.ip",
         entry: |n| format!("{}.{}.{}.0/24", 11 + n / 65_536, n / 256 % 256, n % 256),
         value: |n| format!("{}.{}.{}.77", 11 + n / 65_536, n / 256 % 256, n % 256),
+    },
+    // All but one are so close together that their leading bits are the same.
+    Kind {
+        name: "crowded networks",
+        field: "source.ip",
+        entry: |n| match n {
+            0 => "1.0.0.0/24".to_owned(),
+            n => format!("100.{}.{}.{}/32", n / 65_536, n / 256 % 256, n % 256),
+        },
+        value: |n| match n {
+            0 => "1.0.0.77".to_owned(),
+            n => format!("100.{}.{}.{}", n / 65_536, n / 256 % 256, n % 256),
+        },
     },
     Kind {
         name: "IPv6 networks",

@@ -74,9 +74,13 @@ impl List {
 
     /// Whether a text is an entry, ignoring case, or an address in one of the networks.
     pub fn contains_text(&self, text: &str) -> bool {
+        // An entry that is the same address has its range among the networks.
+        if !self.networks.is_empty()
+            && let Some(address) = net::address(text)
+        {
+            return self.networks.contains(address);
+        }
         self.texts.find(hash(text), |own| is_same(own, text)).is_some()
-            || (!self.networks.is_empty()
-                && net::address(text).is_some_and(|address| self.networks.contains(address)))
     }
 
     /// Whether an entry reads as this number.
@@ -146,6 +150,19 @@ mod tests {
         for text in ["198.51.101.9", "10.0.0.8", "198.51.100.0/25", "2001:db9::"] {
             assert!(!list.contains_text(text), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_among_networks_is_found_as_the_text_that_it_is_too() {
+        let entries = ["10.0.0.7", "2001:DB8::A", "::ffff:1.2.3.4", "fe80::1%eth0", "1.2.3", "eve"];
+        let list = list(&entries);
+        for text in entries {
+            assert!(list.contains_text(text), "{text}");
+            assert!(list.contains_text(&text.to_uppercase()), "{text}");
+            assert!(list.contains_text(&text.to_lowercase()), "{text}");
+        }
+        assert!(list.contains_text("1.2.3.4") && list.contains_text("2001:db8:0::a"));
+        assert!(!list.contains_text("1.2.3.5") && !list.contains_text("1.2"));
     }
 
     #[test]

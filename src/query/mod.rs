@@ -6,9 +6,10 @@
 //! here: [`Query::check`] asks whoever knows.
 //!
 //! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check` and
-//! `doubt`, `compile` and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` and
-//! `schedule` are what `@name` means; `steps` is what `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the
-//! plainest way, and properties hold the two equal.
+//! `doubt`, `compile` and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing;
+//! `sets`, `list` (with `ranges`, its networks) and `schedule` are what `@name` means; `steps` is what
+//! `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the plainest way, and
+//! properties hold the two equal.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -42,6 +43,7 @@ pub mod pattern;
 mod print;
 #[cfg(test)]
 mod query_tests;
+mod ranges;
 #[cfg(test)]
 mod reference;
 mod regex;
