@@ -551,6 +551,30 @@ fn a_repeat_of_an_event_that_is_over_stays_over_when_the_log_is_read_again() {
 }
 
 #[test]
+fn an_alert_about_a_change_survives_what_it_changed_from() {
+    let change = |time, offset, values| {
+        let place = ("a".into(), 0, offset);
+        Logged::Event { time, place, key: 0, rules: 0b10_0000, values }
+    };
+    let log = [
+        change(110_000, 0, 0b01),
+        Logged::Clock(110_000),
+        change(119_000, 1, 0b10),
+        Logged::Clock(133_000),
+        // By now the address before is forgotten.
+        change(133_000, 2, 0),
+    ];
+    let mut run = Run::new(1, Limits::default());
+    for step in &log {
+        run.step(step);
+    }
+    run.read_again();
+    let found = run.run(&[]);
+    assert_eq!(found[0].alerts.len(), 2, "opened and resolved");
+    assert_eq!(found, Run::new(1, Limits::default()).run(&log));
+}
+
+#[test]
 fn what_is_late_repeated_or_unknown_is_told() {
     let mut run = Run::new(1, Limits::default());
     let event = |time, offset| Logged::Event {

@@ -187,7 +187,9 @@ impl<E: Entry> Store<E> {
             };
             let oldest = slot.entry.oldest();
             slot.renewal.take_if(|renewal| spoils(renewal.newest));
-            if let Some(renewal) = slot.renewal.take_if(|renewal| oldest > renewal.newest) {
+            // What is pinned may have come of more than it knows: a change, of what was before.
+            let is_over = |renewal: &mut Renewal| pinned.is_none() && oldest > renewal.newest;
+            if let Some(renewal) = slot.renewal.take_if(is_over) {
                 buried(&mut self.births, slot.born);
                 slot.born = renewal.offset;
                 bear(&mut self.births, renewal.offset, renewal.clock);
@@ -535,5 +537,14 @@ mod tests {
         assert_eq!(store.next("x", (5, 7)), 10, "read from record 11 on nothing would be pinned");
         store.next("x", (5, 8));
         assert_eq!(store.next("x", (8, 9)), 15);
+    }
+
+    #[test]
+    fn while_anything_is_pinned_the_place_stays() {
+        let mut store = Renewing::new();
+        store.next("x", (1, 1));
+        store.next("x", (1, 3));
+        let pinned = store.take("x", Touch { time: at(4), monotone: false }, (3, 4), true);
+        assert_eq!((pinned, store.next("x", (3, 5))), (10, 11));
     }
 }
