@@ -49,8 +49,6 @@ pub(super) struct Life {
 struct Sustained {
     /// When it became false after the last firing, if it has.
     ended: Option<Timestamp>,
-    /// Whether the lowest value is the peak.
-    down: bool,
 }
 
 /// Events that are counted, though the key does not remember them one by one any more.
@@ -173,7 +171,7 @@ impl Life {
         alert.firings += 1;
         alert.first_seen = alert.first_seen.min(firing.first);
         let value = firing.value.clone();
-        let down = self.sustained.is_some_and(|sustained| sustained.down);
+        let down = self.sustained.is_some();
         if is_beyond(&value, &alert.peak, down) {
             alert.peak = value.clone();
         }
@@ -377,9 +375,8 @@ impl Life {
         codec::put_time(out, self.arrived);
         put_duration(out, self.keep_open);
         put_duration(out, self.max_open);
-        let sustained = self.sustained.unwrap_or_default();
-        out.push(u8::from(self.sustained.is_some()) | u8::from(sustained.down) << 1);
-        put_maybe_time(out, sustained.ended);
+        out.push(u8::from(self.sustained.is_some()));
+        put_maybe_time(out, self.sustained.and_then(|sustained| sustained.ended));
         codec::put_u64(out, self.counted.events);
         put_maybe_time(out, self.counted.last);
         put_maybe_time(out, self.counted.missed_before);
@@ -404,7 +401,7 @@ impl Life {
         let arrived = bytes.time()?;
         let (keep_open, max_open) = (duration(bytes)?, duration(bytes)?);
         let (flags, ended) = (bytes.byte()?, maybe_time(bytes)?);
-        let sustained = (flags & 1 != 0).then_some(Sustained { ended, down: flags & 2 != 0 });
+        let sustained = (flags & 1 != 0).then_some(Sustained { ended });
         let (events, last) = (bytes.u64()?, maybe_time(bytes)?);
         let (missed_before, missed_after) = (maybe_time(bytes)?, maybe_time(bytes)?);
         let flags = bytes.byte()?;
@@ -429,8 +426,7 @@ impl Life {
 }
 
 fn sustained(rule: &Rule) -> Option<Sustained> {
-    let detector = rule.detector.as_ref().filter(|detector| detector.is_sustained())?;
-    Some(Sustained { ended: None, down: detector.looks_down() })
+    rule.detector.as_ref().filter(|detector| detector.looks_down()).map(|_| Sustained::default())
 }
 
 /// Whether a firing's value goes beyond the peak so far; values without an order do not.

@@ -39,7 +39,7 @@ pub(super) enum Memory {
 
 impl Memory {
     /// Reads what was restored.
-    pub(super) fn live(&mut self, detector: &dyn Detector) -> Result<(), String> {
+    pub(super) fn live(&mut self, detector: &dyn Detector) -> Result<(), Broken> {
         if let Self::Encoded(bytes) = self {
             *self = Self::Live(detector.restore(bytes)?);
         }

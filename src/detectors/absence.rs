@@ -200,10 +200,6 @@ impl Detector for Absence {
         Vec::new()
     }
 
-    fn is_sustained(&self) -> bool {
-        true
-    }
-
     fn looks_down(&self) -> bool {
         true
     }
@@ -240,11 +236,8 @@ impl Detector for Absence {
         Box::new(watch)
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Watch::decode(self.settings.clone(), bytes) {
-            Ok(watch) => Ok(Box::new(watch)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Watch::decode(self.settings.clone(), bytes)?))
     }
 }
 

@@ -139,6 +139,19 @@ pub fn again(detector: &dyn Detector, state: &dyn KeyState) -> Box<dyn KeyState>
     back
 }
 
+/// The memory as it is written. Nothing that is shorter, longer or of another version is read back.
+pub fn written_or_refused(detector: &dyn Detector, state: &dyn KeyState) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    assert!(detector.restore(&bytes).is_ok());
+    for len in 0..bytes.len() {
+        assert!(detector.restore(&bytes[..len]).is_err(), "{len}");
+    }
+    assert!(detector.restore(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(detector.restore(&[&[u8::MAX], &bytes[1..]].concat()).is_err());
+    bytes
+}
+
 /// A time in ms.
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

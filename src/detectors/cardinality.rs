@@ -157,11 +157,8 @@ impl Detector for Cardinality {
         Box::new(Events { cardinality: self.clone(), kept: Timeline::default(), values: 0 })
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Events::decode(self.clone(), bytes) {
-            Ok(events) => Ok(Box::new(events)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Events::decode(self.clone(), bytes)?))
     }
 }
 

@@ -230,14 +230,7 @@ fn broken_memory_is_refused() {
     let mut state = detector.fresh(START);
     state.observe(&occurrence(5, 0, vec![texts("a b")]), &mut Verdicts::new());
     state.observe(&occurrence(6, 1, vec![texts("")]), &mut Verdicts::new());
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    assert!(detector.restore(&bytes).is_ok());
-    for len in 0..bytes.len() {
-        assert!(detector.restore(&bytes[..len]).is_err(), "{len}");
-    }
-    bytes.push(0);
-    assert!(detector.restore(&bytes).is_err());
+    bench::written_or_refused(&*detector, &*state);
 }
 
 /// An event of the law: time, offset, values.

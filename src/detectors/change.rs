@@ -128,11 +128,8 @@ impl Detector for Change {
         Box::new(Pairs::new(self.clone()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Pairs::decode(self.clone(), bytes) {
-            Ok(pairs) => Ok(Box::new(pairs)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Pairs::decode(self.clone(), bytes)?))
     }
 }
 
@@ -146,10 +143,10 @@ impl Change {
             if !distinct.insert(canonical(&self.name, value)) {
                 continue;
             }
-            let (value, cut) = shortened(value);
-            more |= cut || shown.len() >= VALUES_SHOWN;
+            let cut = value.cut(CANONICAL_BYTES);
+            more |= cut.is_some() || shown.len() >= VALUES_SHOWN;
             if shown.len() < VALUES_SHOWN {
-                shown.push(value);
+                shown.push(cut.unwrap_or_else(|| value.clone()));
             }
         }
         let mut all = Vec::new();
@@ -218,16 +215,5 @@ impl Value {
             shown.push(bytes.scalar()?);
         }
         Ok(Self { hash: u128::from_le_bytes(hash), shown, more })
-    }
-}
-
-/// What is kept of a value to be shown, and whether that is not all of it.
-fn shortened(value: &Scalar) -> (Scalar, bool) {
-    match value {
-        Scalar::Text(text) if text.len() > CANONICAL_BYTES => {
-            let start = text.get(..text.floor_char_boundary(CANONICAL_BYTES)).unwrap_or_default();
-            (Scalar::Text(format!("{start}…").into()), true)
-        }
-        value => (value.clone(), false),
     }
 }

@@ -209,14 +209,7 @@ fn broken_memory_is_refused() {
         state.observe(&occurrence(offset, offset, texts(words)), &mut Verdicts::new());
     }
     state.advance(at(6), &mut Verdicts::new());
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    assert!(detector.restore(&bytes).is_ok());
-    for len in 0..bytes.len() {
-        assert!(detector.restore(&bytes[..len]).is_err(), "{len}");
-    }
-    bytes.push(0);
-    assert!(detector.restore(&bytes).is_err());
+    bench::written_or_refused(&*detector, &*state);
 }
 
 proptest! {

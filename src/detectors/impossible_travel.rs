@@ -228,11 +228,8 @@ impl Detector for Travel {
         Box::new(Pairs::new(self.clone()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Pairs::decode(self.clone(), bytes) {
-            Ok(pairs) => Ok(Box::new(pairs)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Pairs::decode(self.clone(), bytes)?))
     }
 }
 

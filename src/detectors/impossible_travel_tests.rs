@@ -206,12 +206,7 @@ fn broken_memory_is_refused() {
         observe(&mut *state, &event(time, time, longitude));
     }
     advance(&mut *state, 6);
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    assert!(detector.restore(&bytes).is_ok());
-    for len in 0..bytes.len() {
-        assert!(detector.restore(&bytes[..len]).is_err(), "{len}");
-    }
+    bench::written_or_refused(&*detector, &*state);
 }
 
 proptest! {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::shared::bound::{Bound, Side};
-use super::shared::sliding::{self, Measure, Sliding};
+use super::shared::sliding::{self, Measure, Sliding, Window};
 use super::shared::total::Total;
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, KeyState, Occurrence, Reading, RuleStart,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::base::document::Table;
 use crate::base::keys::{KeySpec, Shape};
-use crate::base::{Diagnostic, Diagnostics, duration};
+use crate::base::{Diagnostic, Diagnostics};
 use crate::event::{FieldName, Number, Scalar};
 use crate::state::codec::{self, Broken, Reader};
 
@@ -112,10 +112,7 @@ pub const VALUES_PER_EVENT: usize = 1_000;
 struct Metric {
     field: FieldName,
     function: Function,
-    bound: Bound,
-    within: Duration,
-    /// From 1 to [`EVENTS_MAX`].
-    min_events: usize,
+    window: Window,
 }
 
 /// How many numbers become one.
@@ -164,13 +161,8 @@ fn parse(
         Some(1)
     };
     table.finish(found);
-    Some(Box::new(Metric {
-        field: field?,
-        function: function?,
-        bound: bound?.0,
-        within: within?.value,
-        min_events: min_events?,
-    }))
+    let window = Window { bound: bound?.0, within: within?.value, min_events: min_events? };
+    Some(Box::new(Metric { field: field?, function: function?, window }))
 }
 
 fn function(table: &mut Table<'_>, found: &mut Diagnostics) -> Option<Function> {
@@ -248,19 +240,12 @@ impl Detector for Metric {
     }
 
     fn canonical(&self) -> String {
-        format!(
-            "field={} function={} {}={} within={} min_events={}",
-            self.field,
-            self.function.name(),
-            self.bound.side.name(),
-            self.bound.number,
-            duration::print(self.within),
-            self.min_events
-        )
+        let Self { field, function, window } = self;
+        format!("field={field} function={} {}", function.name(), window.canonical())
     }
 
     fn span(&self) -> Duration {
-        self.within
+        self.window.within
     }
 
     fn keeps(&self) -> usize {
@@ -271,23 +256,16 @@ impl Detector for Metric {
         vec![self.field.clone()]
     }
 
-    fn is_sustained(&self) -> bool {
-        self.bound.side.is_down()
-    }
-
     fn looks_down(&self) -> bool {
-        self.bound.side.is_down()
+        self.window.bound.side.is_down()
     }
 
     fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
         Box::new(Sliding::new(self.clone()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Sliding::decode(self.clone(), bytes) {
-            Ok(window) => Ok(Box::new(window)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Sliding::decode(self.clone(), bytes)?))
     }
 }
 
@@ -295,16 +273,8 @@ impl Measure for Metric {
     type Note = Numbers;
     type Tally = Tally;
 
-    fn within(&self) -> Duration {
-        self.within
-    }
-
-    fn min_events(&self) -> usize {
-        self.min_events
-    }
-
-    fn is_sustained(&self) -> bool {
-        self.bound.side.is_down()
+    fn window(&self) -> &Window {
+        &self.window
     }
 
     fn note(&self, occurrence: &Occurrence) -> Numbers {
@@ -340,7 +310,8 @@ impl Measure for Metric {
     }
 
     fn judge(&self, tally: &Tally, _last: &Numbers) -> Option<serde_json::Value> {
-        let number = self.function.of(tally).filter(|number| self.bound.is_beyond(*number))?;
+        let number =
+            self.function.of(tally).filter(|number| self.window.bound.is_beyond(*number))?;
         Some(Scalar::Number(number).to_json())
     }
 }

@@ -45,6 +45,7 @@ use crate::base::keys::KeySpec;
 use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::{FieldName, Scalar};
 use crate::query::{Query, Sets};
+use crate::state::codec::Broken;
 
 pub use reading::Reading;
 pub use shared::expect::EXPECTED_MAX;
@@ -232,13 +233,9 @@ pub trait Detector: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Whether its alerts stay open until the condition is false ([`Verdict::Ended`]), and
-    /// `keep_open` counts from then on: `absence`, spike down, every `below` and `at_most` (RULES §5).
-    fn is_sustained(&self) -> bool {
-        false
-    }
-
-    /// Whether it looks down: an alert's peak is then the lowest value.
+    /// Whether it looks down: `absence`, spike down, every `below` and `at_most` (RULES §5). Its alerts
+    /// stay open until the condition is false ([`Verdict::Ended`]), `keep_open` counts from then on, and
+    /// the peak is the lowest value.
     fn looks_down(&self) -> bool {
         false
     }
@@ -259,7 +256,7 @@ pub trait Detector: fmt::Debug + Send + Sync {
     fn fresh(&self, start: RuleStart) -> Box<dyn KeyState>;
 
     /// Reads a memory back; the error says what is wrong with the bytes.
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String>;
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken>;
 }
 
 /// What a detector remembers of one key. Bounded; never whole events.

@@ -9,14 +9,14 @@
 use std::time::Duration;
 
 use super::shared::bound::{Bound, Side};
-use super::shared::sliding::{self, Measure, Sliding};
+use super::shared::sliding::{self, Measure, Sliding, Window};
 use super::{
     Decides, Detector, DetectorSpec, EVENTS_MAX, KeyState, Occurrence, Part, Reading, RuleStart,
     bounded_count,
 };
 use crate::base::document::Table;
 use crate::base::keys::{KeySpec, Shape};
-use crate::base::{Diagnostic, Diagnostics, duration};
+use crate::base::{Diagnostic, Diagnostics};
 use crate::event::{FieldName, Number, Scalar};
 use crate::query::Query;
 use crate::state::codec::{Broken, Reader};
@@ -91,10 +91,7 @@ const OF: usize = 1;
 #[derive(Debug, Clone)]
 struct Ratio {
     of: Query,
-    bound: Bound,
-    within: Duration,
-    /// From 1 to [`EVENTS_MAX`].
-    min_events: usize,
+    window: Window,
 }
 
 /// Whether an event meets `of`.
@@ -119,8 +116,8 @@ fn parse(
     let within = table.duration("within", found);
     let min_events = bounded_count(&mut table, "min_events", EVENTS_MAX, found);
     table.finish(found);
-    let (of, bound, within, min_events) = (of?, bound?, within?.value, min_events?);
-    Some(Box::new(Ratio { of, bound, within, min_events }))
+    let window = Window { bound: bound?, within: within?.value, min_events: min_events? };
+    Some(Box::new(Ratio { of: of?, window }))
 }
 
 /// A share that can be passed: nothing is above 1 or below 0.
@@ -151,20 +148,13 @@ impl Detector for Ratio {
     }
 
     fn canonical(&self) -> String {
-        let Bound { side, number } = self.bound;
-        let within = duration::print(self.within);
         let of = self.of.to_string();
         // The query last, behind its length: nothing else in it can look like a key.
-        format!(
-            "{}={number} within={within} min_events={} of={}:{of}",
-            side.name(),
-            self.min_events,
-            of.len()
-        )
+        format!("{} of={}:{of}", self.window.canonical(), of.len())
     }
 
     fn span(&self) -> Duration {
-        self.within
+        self.window.within
     }
 
     fn parts(&self) -> Vec<Part<'_>> {
@@ -180,23 +170,16 @@ impl Detector for Ratio {
         Vec::new()
     }
 
-    fn is_sustained(&self) -> bool {
-        self.bound.side.is_down()
-    }
-
     fn looks_down(&self) -> bool {
-        self.bound.side.is_down()
+        self.window.bound.side.is_down()
     }
 
     fn fresh(&self, _start: RuleStart) -> Box<dyn KeyState> {
         Box::new(Sliding::new(self.clone()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Sliding::decode(self.clone(), bytes) {
-            Ok(window) => Ok(Box::new(window)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Sliding::decode(self.clone(), bytes)?))
     }
 }
 
@@ -204,16 +187,8 @@ impl Measure for Ratio {
     type Note = Met;
     type Tally = Tally;
 
-    fn within(&self) -> Duration {
-        self.within
-    }
-
-    fn min_events(&self) -> usize {
-        self.min_events
-    }
-
-    fn is_sustained(&self) -> bool {
-        self.bound.side.is_down()
+    fn window(&self) -> &Window {
+        &self.window
     }
 
     fn note(&self, occurrence: &Occurrence) -> Met {
@@ -231,9 +206,10 @@ impl Measure for Ratio {
     }
 
     fn judge(&self, tally: &Tally, last: &Met) -> Option<serde_json::Value> {
+        let bound = &self.window.bound;
         // The nearest float, as the bound is to what was written: equal shares are equal.
         let share = Number::Float(f64::from(tally.met) / f64::from(tally.all.max(1)));
-        let fires = (last.0 || self.bound.side.is_down()) && self.bound.is_beyond(share);
+        let fires = (last.0 || bound.side.is_down()) && bound.is_beyond(share);
         fires.then(|| Scalar::Number(share).to_json())
     }
 }

@@ -210,10 +210,6 @@ impl Detector for Spike {
         Vec::new()
     }
 
-    fn is_sustained(&self) -> bool {
-        self.down
-    }
-
     fn looks_down(&self) -> bool {
         self.down
     }
@@ -235,11 +231,8 @@ impl Detector for Spike {
         })
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Counts::decode(*self, bytes) {
-            Ok(counts) => Ok(Box::new(counts)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Counts::decode(*self, bytes)?))
     }
 }
 

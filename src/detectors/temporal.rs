@@ -267,11 +267,8 @@ impl Detector for Temporal {
         Box::new(Events::new(self.bounds.clone()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Events::decode(self.bounds.clone(), bytes) {
-            Ok(events) => Ok(Box::new(events)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Events::decode(self.bounds.clone(), bytes)?))
     }
 }
 

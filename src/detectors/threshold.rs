@@ -100,11 +100,8 @@ impl Detector for Threshold {
         Box::new(Events { threshold: *self, kept: Timeline::default() })
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Events::decode(*self, bytes) {
-            Ok(events) => Ok(Box::new(events)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Events::decode(*self, bytes)?))
     }
 }
 
@@ -326,12 +323,7 @@ mod tests {
         let mut state = threshold.fresh(START);
         state.observe(&occurrence(5, 0), &mut Verdicts::new());
         state.observe(&occurrence(6, 1), &mut Verdicts::new());
-        let mut bytes = Vec::new();
-        state.encode(&mut bytes);
-        assert!(threshold.restore(&bytes).is_ok());
-        for len in 0..bytes.len() {
-            assert!(threshold.restore(&bytes[..len]).is_err(), "{len}");
-        }
+        bench::written_or_refused(&threshold, &*state);
     }
 
     /// Which events fire, by counting all of them for each: (time, offset, count).

@@ -31,7 +31,7 @@ pub enum Verdict {
     /// The condition was true.
     Fired(Firing),
     /// The condition, true at the last firing, became false at this time. Only what
-    /// [`Detector::is_sustained`](super::Detector::is_sustained) says so.
+    /// [`Detector::looks_down`](super::Detector::looks_down) says so.
     Ended(Timestamp),
 }
 

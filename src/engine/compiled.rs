@@ -220,7 +220,8 @@ impl Compiled {
             let values = if carried.whole {
                 values.into()
             } else {
-                values.iter().take(SAMPLE_VALUES).map(shortened).collect()
+                let shown = |value: &Scalar| value.shortened(SAMPLE_TEXT_BYTES);
+                values.iter().take(SAMPLE_VALUES).map(shown).collect()
             };
             fields.push(carried.name.clone(), values);
         }
@@ -248,14 +249,4 @@ fn carried(rule: &Rule, layout: &mut Layout) -> Vec<Carried> {
         whole,
     };
     wanted.into_iter().map(slot).collect()
-}
-
-fn shortened(value: &Scalar) -> Scalar {
-    match value {
-        Scalar::Text(text) if text.len() > SAMPLE_TEXT_BYTES => {
-            let start = text.get(..text.floor_char_boundary(SAMPLE_TEXT_BYTES)).unwrap_or_default();
-            Scalar::Text(format!("{start}…").into())
-        }
-        value => value.clone(),
-    }
 }

@@ -24,7 +24,8 @@ impl Key {
         for (field, value) in fields.iter().zip(values) {
             codec::put_text(&mut bytes, &canonical(field.as_ref(), value));
         }
-        Self { bytes: bytes.into(), shown: values.iter().map(shortened).collect() }
+        let shown = values.iter().map(|value| value.shortened(CANONICAL_BYTES)).collect();
+        Self { bytes: bytes.into(), shown }
     }
 
     /// The canonical bytes: what decides whether two keys are one.
@@ -74,17 +75,6 @@ pub fn partition_of(rule: &str, key: &[u8], partitions: u32) -> u32 {
     bytes.extend_from_slice(key);
     // The remainder is below a u32.
     u32::try_from(xxh3_64(&bytes) % u64::from(partitions.max(1))).unwrap_or_default()
-}
-
-/// What people are shown of a value that is too long for a key.
-fn shortened(value: &Scalar) -> Scalar {
-    match value {
-        Scalar::Text(text) if text.len() > CANONICAL_BYTES => {
-            let start = text.get(..text.floor_char_boundary(CANONICAL_BYTES)).unwrap_or_default();
-            Scalar::Text(format!("{start}…").into())
-        }
-        value => value.clone(),
-    }
 }
 
 #[cfg(test)]

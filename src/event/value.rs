@@ -130,6 +130,19 @@ impl Scalar {
         }
     }
 
+    /// The start of a text that is longer than `bytes`, with `…` behind it; `None` when all of it fits.
+    pub fn cut(&self, bytes: usize) -> Option<Self> {
+        let text = self.as_text().filter(|text| text.len() > bytes)?;
+        let start = text.get(..text.floor_char_boundary(bytes)).unwrap_or_default();
+        Some(Self::Text(format!("{start}…").into()))
+    }
+
+    /// What is shown of it where there is room for so many bytes of text: [`Self::cut`], or all of it.
+    #[must_use]
+    pub fn shortened(&self, bytes: usize) -> Self {
+        self.cut(bytes).unwrap_or_else(|| self.clone())
+    }
+
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {

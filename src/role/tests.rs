@@ -26,6 +26,7 @@ use crate::kafka::{
 use crate::mapping::{Mappings, Options, Tables};
 use crate::query::Sets;
 use crate::rule::{self, Context, Rule};
+use crate::state::codec::Broken;
 
 const PARTITIONS: u32 = 3;
 const NOW: i64 = 1_790_000_000_000;
@@ -516,7 +517,7 @@ impl Detector for Panics {
         Box::new(PanicsState(self.0.fresh(start), self.1))
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
         self.0.restore(bytes)
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn read(
     found: &mut Diagnostics,
 ) -> AlertSettings {
     let within = detector.and_then(Detector::within);
-    let sustained = detector.is_some_and(Detector::is_sustained);
+    let sustained = detector.is_some_and(Detector::looks_down);
     let is_about_tuples = detector.is_some_and(Detector::is_about_tuples);
     let shortest = within.unwrap_or(KEEP_OPEN);
     let mut settings = AlertSettings {

@@ -271,11 +271,8 @@ impl Detector for NewValue {
         })
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
-        match Values::decode(self.settings.clone(), bytes) {
-            Ok(values) => Ok(Box::new(values)),
-            Err(broken) => Err(broken.to_string()),
-        }
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
+        Ok(Box::new(Values::decode(self.settings.clone(), bytes)?))
     }
 }
 
@@ -299,7 +296,8 @@ impl Settings {
             for ((bytes, shown), (text, value)) in all.take(TUPLES_PER_EVENT) {
                 let mut bytes = bytes.clone();
                 codec::put_text(&mut bytes, text);
-                longer.push((bytes, shown.iter().cloned().chain([shortened(value)]).collect()));
+                let value = value.shortened(CANONICAL_BYTES);
+                longer.push((bytes, shown.iter().cloned().chain([value]).collect()));
             }
             tuples = longer;
         }
@@ -469,16 +467,5 @@ impl Waiting {
             return Err(Broken("the tuples of an event"));
         }
         Ok(Self { judged: flags & 1 != 0, more: flags & 2 != 0, tuples })
-    }
-}
-
-/// What is kept of a value to be shown.
-fn shortened(value: &Scalar) -> Scalar {
-    match value {
-        Scalar::Text(text) if text.len() > CANONICAL_BYTES => {
-            let start = text.get(..text.floor_char_boundary(CANONICAL_BYTES)).unwrap_or_default();
-            Scalar::Text(format!("{start}…").into())
-        }
-        value => value.clone(),
     }
 }

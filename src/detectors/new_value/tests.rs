@@ -282,16 +282,10 @@ fn what_waits_and_what_is_known_is_read_back_and_broken_memory_is_refused() {
         bench::observe(&mut *state, &occurrence(time, offset, text));
         bench::advance(&mut *state, 15);
     }
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
+    let bytes = bench::written_or_refused(&*detector, &*state);
     let mut back = detector.restore(&bytes).unwrap();
     assert_eq!(back.depends_on(), state.depends_on());
     assert_eq!(bench::advance(&mut *back, 99), bench::advance(&mut *state, 99));
-    for len in 0..bytes.len() {
-        assert!(detector.restore(&bytes[..len]).is_err(), "{len}");
-    }
-    bytes.push(0);
-    assert!(detector.restore(&bytes).is_err());
 }
 
 #[test]

@@ -45,6 +45,7 @@ use crate::base::keys::{KeySpec, Shape};
 use crate::event::FieldName;
 use crate::query::Query;
 use crate::query::ast::Case;
+use crate::state::codec::Broken;
 
 /// The detector's entry in the family's table.
 pub const SPEC: DetectorSpec = DetectorSpec {
@@ -325,13 +326,12 @@ impl Detector for Sequence {
         }
     }
 
-    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, String> {
+    fn restore(&self, bytes: &[u8]) -> Result<Box<dyn KeyState>, Broken> {
         let plan = self.0.clone();
-        let state: Result<Box<dyn KeyState>, _> = if plan.waits() {
-            clock::Memory::decode(plan, bytes).map(|memory| Box::new(memory) as _)
+        Ok(if plan.waits() {
+            Box::new(clock::Memory::decode(plan, bytes)?)
         } else {
-            arrival::Memory::decode(plan, bytes).map(|memory| Box::new(memory) as _)
-        };
-        state.map_err(|broken| broken.to_string())
+            Box::new(arrival::Memory::decode(plan, bytes)?)
+        })
     }
 }

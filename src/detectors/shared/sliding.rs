@@ -13,7 +13,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use crate::base::{Position, Timestamp};
+use super::bound::Bound;
+use crate::base::{Position, Timestamp, duration};
 use crate::detectors::{EVENTS_MAX, Firing, KeyState, Occurrence, Verdicts};
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::timeline::{Placed, Timeline};
@@ -22,6 +23,24 @@ use crate::state::timeline::{Placed, Timeline};
 pub(in crate::detectors) const VALUES_MAX: usize = 40_000;
 
 const FORMAT: u8 = 1;
+
+/// Over what is measured, and what is too much or too little.
+#[derive(Debug, Clone)]
+pub(in crate::detectors) struct Window {
+    pub(in crate::detectors) bound: Bound,
+    pub(in crate::detectors) within: Duration,
+    /// So many events that count must be in it: from 1 to [`EVENTS_MAX`].
+    pub(in crate::detectors) min_events: usize,
+}
+
+impl Window {
+    /// All of its settings in one text.
+    pub(in crate::detectors) fn canonical(&self) -> String {
+        let Bound { side, number } = self.bound;
+        let within = duration::print(self.within);
+        format!("{}={number} within={within} min_events={}", side.name(), self.min_events)
+    }
+}
 
 /// What is measured: the settings of one rule.
 pub(in crate::detectors) trait Measure:
@@ -32,14 +51,8 @@ pub(in crate::detectors) trait Measure:
     /// What all events of a window come to.
     type Tally: fmt::Debug + Send + Default;
 
-    /// The span of the window.
-    fn within(&self) -> Duration;
-
-    /// So many events that count must be in the window.
-    fn min_events(&self) -> usize;
-
-    /// Whether it is told when the condition ends.
-    fn is_sustained(&self) -> bool;
+    /// Over what.
+    fn window(&self) -> &Window;
 
     /// What an event brings.
     fn note(&self, occurrence: &Occurrence) -> Self::Note;
@@ -135,12 +148,12 @@ impl<M: Measure> Sliding<M> {
         self.leave_behind(time);
         let value = {
             self.enter(time, event.note);
-            let enough = self.counting >= self.measure.min_events();
+            let enough = self.counting >= self.measure.window().min_events;
             let last = self.judged.back().filter(|_| enough);
             last.and_then(|(_, last)| self.measure.judge(&self.tally, last))
         };
         if let Some(value) = value {
-            let within = self.measure.within();
+            let within = self.measure.window().within;
             let cut = self.cut.is_some_and(|cut| time.since(cut) <= within);
             out.push(Firing {
                 time,
@@ -152,7 +165,7 @@ impl<M: Measure> Sliding<M> {
                 tuple: None,
                 approximate: early || cut || self.partial > 0,
             });
-            self.holds = self.measure.is_sustained();
+            self.holds = self.measure.window().bound.side.is_down();
         } else if self.holds {
             self.holds = false;
             out.ended(time);
@@ -172,7 +185,7 @@ impl<M: Measure> Sliding<M> {
     /// true.
     fn runs_empty(&self) -> Option<Timestamp> {
         let last = self.last.as_ref().filter(|_| self.holds).map(|(time, _)| *time)?;
-        Some(self.newest.front().copied().unwrap_or(last) + self.measure.within())
+        Some(self.newest.front().copied().unwrap_or(last) + self.measure.window().within)
     }
 
     fn enter(&mut self, time: Timestamp, note: M::Note) {
@@ -181,7 +194,7 @@ impl<M: Measure> Sliding<M> {
         if note.counts() {
             self.counting += 1;
             self.newest.push_back(time);
-            if self.newest.len() > self.measure.min_events() {
+            if self.newest.len() > self.measure.window().min_events {
                 self.newest.pop_front();
             }
         }
@@ -190,7 +203,7 @@ impl<M: Measure> Sliding<M> {
 
     /// Lets those go that are more than `within` before `time`.
     fn leave_behind(&mut self, time: Timestamp) {
-        let within = self.measure.within();
+        let within = self.measure.window().within;
         while self.judged.front().is_some_and(|(first, _)| time.since(*first) > within) {
             self.leave();
         }
@@ -310,7 +323,7 @@ impl<M: Measure> KeyState for Sliding<M> {
     fn expires_at(&self) -> Timestamp {
         let judged = self.judged.back().map(|(time, _)| *time);
         match self.waiting.newest().max(judged) {
-            Some(newest) => newest + self.measure.within() + Duration::from_millis(1),
+            Some(newest) => newest + self.measure.window().within + Duration::from_millis(1),
             None => Timestamp::MIN,
         }
     }
