@@ -82,7 +82,7 @@ fn prepare(arguments: &Arguments) -> Option<(Search, usize)> {
         }
     };
     // Once for the words that they lend the query; and again below for the fields that it reads.
-    let known = workshop::load(&way.sources, &config)?;
+    let known = workshop::load(&way.sources, &config, &Layout::new())?;
     let source = SourceText::new("query", arguments.query.as_str());
     let mut found = Diagnostics::new();
     let query = read(arguments, &way, &known, &mut found);

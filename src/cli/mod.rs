@@ -12,6 +12,7 @@ pub mod r#match;
 pub mod replay;
 pub mod run;
 pub mod schema;
+mod shipped;
 mod table;
 pub mod test;
 mod way;
@@ -54,7 +55,7 @@ enum Command {
     Match(r#match::Arguments),
     /// Say term by term why an event takes part in a rule, or does not.
     Explain(explain::Arguments),
-    /// Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics.
+    /// Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics, products.
     Docs(docs::Arguments),
     /// Print the JSON Schema of rules, mappings or the configuration, for editors.
     Schema(schema::Arguments),

@@ -57,11 +57,10 @@ impl Materials {
     }
 }
 
-/// Compiles mappings to see what they say of themselves, for a layout that reads nothing; mistakes are
-/// told, and then there is nothing.
-pub(super) fn load(sources: &[SourceText], config: &Config) -> Option<Mappings> {
+/// Compiles mappings for a layout; mistakes are told, and then there is nothing.
+pub(super) fn load(sources: &[SourceText], config: &Config, layout: &Layout) -> Option<Mappings> {
     let (tables, sets, options) = (&config.tables, &config.sets, config.options());
-    let (mappings, found) = Mappings::load(sources, tables, &Layout::new(), sets, options);
+    let (mappings, found) = Mappings::load(sources, tables, layout, sets, options);
     let mistaken: Vec<_> = found.into_iter().filter(|(_, found)| found.has_errors()).collect();
     if !mistaken.is_empty() {
         say(&mistaken);

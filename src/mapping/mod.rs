@@ -18,6 +18,7 @@ use crate::event::{Event, FieldName, Layout, Wanted};
 use crate::query::Sets;
 
 mod common;
+mod description;
 mod edits;
 mod fills;
 mod geo;
@@ -32,6 +33,7 @@ mod table;
 mod time;
 
 pub use common::Common;
+pub use description::{Description, Filled, Origin};
 pub use edits::Edits;
 pub use fills::Fills;
 pub use table::{GEOIP, ROWS_MAX, Table, Tables};

@@ -8,7 +8,6 @@ mod live;
 mod receiver;
 mod screen;
 mod setup;
-mod shipped;
 mod traffic;
 
 use std::net::SocketAddr;

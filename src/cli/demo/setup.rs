@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::receiver::Receiver;
-use super::shipped;
 use super::traffic::Product;
 use crate::base::Timestamp;
+use crate::cli::shipped;
 use crate::detectors::DETECTORS;
 
 /// How long an alert of a rule without detector stays open without a new event; by default 5 min.

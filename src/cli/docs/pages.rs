@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::products::{self, Product};
 use super::tables::{code, keys, rows, table};
 use crate::base::diagnostic::Gravity;
 use crate::base::diagnostic::lints::{Home, lints};
@@ -22,16 +23,18 @@ use crate::{config, mapping, rule};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Its name, which is a file's without `.md`.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about.
-    pub title: &'static str,
+    pub title: String,
     /// The Markdown, with its heading.
     pub text: String,
 }
 
 impl Page {
-    fn new(name: &'static str, title: &'static str, body: &str) -> Self {
-        Self { name, title, text: format!("# {title}\n\n{}\n", body.trim_end()) }
+    fn new(name: &str, title: &str, body: &str) -> Self {
+        let (name, title) = (name.to_owned(), title.to_owned());
+        let text = format!("# {title}\n\n{}\n", body.trim_end());
+        Self { name, title, text }
     }
 
     /// The file that it is written to.
@@ -40,9 +43,9 @@ impl Page {
     }
 }
 
-/// All pages, in reading order.
-pub fn pages() -> Vec<Page> {
-    vec![
+/// All pages, in reading order: those of every installation, then those about products.
+pub fn pages(products: &[Product]) -> Vec<Page> {
+    let mut pages = vec![
         Page::new("rules", "Rules", &of_rules()),
         Page::new("detectors", "Detectors", &of_detectors()),
         Page::new("queries", "Queries", &of_queries()),
@@ -52,7 +55,16 @@ pub fn pages() -> Vec<Page> {
         Page::new("topics", "Topics and dead letters", &of_topics()),
         Page::new("metrics", "Metrics", &of_metrics()),
         Page::new("diagnostics", "Diagnostics", &of_diagnostics()),
-    ]
+    ];
+    if !products.is_empty() {
+        pages.push(Page::new("products", "Products", &products::overview(products)));
+    }
+    pages.extend(products.iter().map(|product| {
+        let name = &product.description.name;
+        let (file, title) = (format!("product-{name}"), format!("Product: {name}"));
+        Page::new(&file, &title, &products::page(product))
+    }));
+    pages
 }
 
 fn of_rules() -> String {

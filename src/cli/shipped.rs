@@ -1,5 +1,5 @@
-//! The mappings and rules that Hark ships, carried in the binary, so that the demo runs anywhere. A
-//! new rule or mapping is carried without a word here.
+//! The mappings and rules that Hark ships, carried in the binary, so that the demo runs anywhere
+//! and the reference tells of products anywhere. A new rule or mapping is carried without a word here.
 
 use include_dir::{Dir, DirEntry, include_dir};
 
