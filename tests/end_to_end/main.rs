@@ -26,6 +26,7 @@ mod recount;
 mod replay;
 mod restarts;
 mod rules_on_rules;
+mod silence;
 mod sinks;
 mod stage;
 mod traffic;
