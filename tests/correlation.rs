@@ -551,6 +551,28 @@ fn a_repeat_of_an_event_that_is_over_stays_over_when_the_log_is_read_again() {
 }
 
 #[test]
+fn a_repeat_stays_over_though_the_log_is_read_again_from_between() {
+    let event = |time, offset, rules| {
+        let place = ("a".into(), 0, offset);
+        Logged::Event { time, place, key: 0, rules, values: 1 }
+    };
+    let log = [
+        event(0, 0, 0b100),
+        Logged::Clock(65_000),
+        // Of another rule, which still knows it when the one before is forgotten.
+        event(80_000, 1, 0b10_0000),
+        event(0, 0, 0b100),
+        Logged::Clock(90_001),
+    ];
+    let mut run = Run::new(1, Limits::default());
+    for step in &log {
+        run.step(step);
+    }
+    run.read_again();
+    assert_eq!(run.run(&[]), Run::new(1, Limits::default()).run(&log));
+}
+
+#[test]
 fn an_alert_about_a_change_survives_what_it_changed_from() {
     let change = |time, offset, values| {
         let place = ("a".into(), 0, offset);

@@ -16,7 +16,7 @@ use crate::state::codec::{self, Broken, Reader};
 
 use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
-use super::recent::{EVENTS_PER_KEY, Matching, Recent, Taken};
+use super::recent::{EVENTS_PER_KEY, Matching, Recent, Taken, maybe_time, put_maybe_time};
 use super::record::{Alert, Resolution};
 use super::render::{refresh_samples, sample};
 use super::rules::Judge;
@@ -28,7 +28,7 @@ use super::window::{Memory, Window, fresh};
 /// says that it is a lower bound.
 pub const ALERTS_PER_KEY: usize = 1_000;
 
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 /// What is remembered of one key.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ pub(super) struct Entry {
     lateness: Duration,
     /// How far before the rule's clock an event may still matter.
     reach: Duration,
+    /// Until this time of the stream's clock an event that came after its time may have opened an
+    /// alert, if not here then where it is read again without those before it.
+    lingers: Option<Timestamp>,
     windows: Vec<Window>,
     recent: Recent,
     values: Values,
@@ -103,6 +106,9 @@ impl state::Entry for Entry {
     }
 
     fn oldest(&self) -> Timestamp {
+        if self.lingers.is_some() {
+            return Timestamp::MIN;
+        }
         let of_windows = self.windows.iter().filter_map(|w| w.events).map(|(oldest, _)| oldest);
         let all = self.pinned().into_iter().chain(of_windows).chain(self.recent.oldest());
         all.min().unwrap_or(Timestamp::MAX)
@@ -124,6 +130,9 @@ impl Entry {
         self.lateness = rule.lateness;
         self.reach = reach(rule);
         self.settle(clock + rule.lateness);
+        if event.time < clock {
+            self.lingers = Some(clock + rule.lateness + rule.alert.keep_open);
+        }
 
         let occurrence = judge.occurrence(event, signal);
         let counted = rule.detector.as_ref().map_or(Parts::ALL, |d| d.counted());
@@ -471,6 +480,7 @@ impl Entry {
         let shown = self.lives.iter().map(|life| life.alert.first_seen).min();
         self.values.settle(shown.map_or(before, |first| first.min(before)));
         self.windows.retain(|window| window.expires_at + window.lateness > time);
+        self.lingers = self.lingers.filter(|until| *until > time);
     }
 
     /// The stream's clock from which on nothing of it can matter, alerts aside.
@@ -478,7 +488,7 @@ impl Entry {
         let newest = self.recent.newest().unwrap_or(Timestamp::MIN);
         let events = newest + self.reach + Duration::from_millis(1) + self.lateness;
         let windows = self.windows.iter().map(|w| w.expires_at + w.lateness);
-        windows.fold(events, Timestamp::max)
+        windows.chain(self.lingers).fold(events, Timestamp::max)
     }
 
     /// Its versioned encoding.
@@ -491,6 +501,7 @@ impl Entry {
         }
         put_duration(&mut out, self.lateness);
         put_duration(&mut out, self.reach);
+        put_maybe_time(&mut out, self.lingers);
         codec::put_len(&mut out, self.windows.len());
         for window in &self.windows {
             window.encode(&mut out);
@@ -508,11 +519,12 @@ impl Entry {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("a key's memory of version 4"));
+            return Err(Broken("a key's memory of version 5"));
         }
         let version = bytes.fixed()?;
         let key = if bytes.byte()? == 0 { None } else { Some(Key::decode(&mut bytes)?) };
         let (lateness, reach) = (duration(&mut bytes)?, duration(&mut bytes)?);
+        let lingers = maybe_time(&mut bytes)?;
         let mut windows = Vec::new();
         for _ in 0..bytes.count()? {
             windows.push(Window::decode(&mut bytes)?);
@@ -523,7 +535,7 @@ impl Entry {
             lives.push(Life::decode(&mut bytes)?);
         }
         bytes.end()?;
-        Ok(Self { version, key, lateness, reach, windows, recent, values, lives })
+        Ok(Self { version, key, lateness, reach, lingers, windows, recent, values, lives })
     }
 }
 
