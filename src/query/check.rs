@@ -115,6 +115,7 @@ fn place(expr: &Expr) -> Range<usize> {
 fn term_alone(term: &Term, in_element: bool, found: &mut Vec<Diagnostic>) {
     let is_time = !in_element && term.is_time();
     let Span(span) = &term.test_span;
+    found.extend(doubt::signs(term));
     let mut warn = |code, message: String| {
         found.push(Diagnostic::warning(code, span.clone(), message));
     };
@@ -146,15 +147,6 @@ fn term_alone(term: &Term, in_element: bool, found: &mut Vec<Diagnostic>) {
                 "always-true",
                 "this compares a field with itself: true whenever it is there".to_owned(),
             );
-        }
-        Test::Equals(Literal::Text(text), _)
-            if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') =>
-        {
-            let inner = text.trim_matches('\'');
-            let message = format!(
-                "the single quotes are part of the value; quotes are double: `\"{inner}\"`"
-            );
-            warn("single-quotes", message);
         }
         Test::Matches(regex) => regex_alone(regex, span, found),
         Test::Element(inner) => look(inner, true, found),

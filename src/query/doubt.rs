@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::ast::{Case, Literal, Term, Test};
 use super::fold;
+use super::pattern::Part;
 use crate::base::{Diagnostic, suggest};
 use crate::event::schema::{self, Kind};
 
@@ -111,6 +112,51 @@ pub(super) fn value(term: &Term) -> Option<Diagnostic> {
     Some(Diagnostic::warning("unknown-word", span, message).help(help))
 }
 
+/// What is doubtful about signs that elsewhere are no part of a value: single quotes around it, commas
+/// between several.
+pub(super) fn signs(term: &Term) -> Option<Diagnostic> {
+    let (text, case) = match &term.test {
+        Test::Equals(Literal::Text(text), case) => (text.to_string(), *case),
+        Test::Like(pattern, case) => (pattern.parts().iter().copied().map(sign).collect(), *case),
+        _ => return None,
+    };
+    let span = term.test_span.0.clone();
+    // In quotes or with a backslash, it is the text that is meant.
+    if span.len() != text.len() {
+        return None;
+    }
+    if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') {
+        let inner = text.trim_matches('\'');
+        let message =
+            format!("the single quotes are part of the value; quotes are double: `\"{inner}\"`");
+        return Some(Diagnostic::warning("single-quotes", span, message));
+    }
+    let is_word = |word: &str| {
+        let part = |c: char| c.is_alphanumeric() || "_-.:@*?".contains(c);
+        !word.is_empty() && word.chars().all(part)
+    };
+    let words: Vec<&str> = text.split(',').collect();
+    if words.len() < 2 || !words.iter().all(|word| is_word(word)) {
+        return None;
+    }
+    let sign = if case == Case::Exact { " ==" } else { ":" };
+    let any = words.join(" or ");
+    let message = format!("`{text}` is one value here, with its commas");
+    let help = format!(
+        "for any of them write `{}{sign} ({any})`; for the one value use quotes: `\"{text}\"`",
+        term.field
+    );
+    Some(Diagnostic::warning("list-as-text", span, message).help(help))
+}
+
+fn sign(part: Part) -> char {
+    match part {
+        Part::Char(c) => c,
+        Part::One => '?',
+        Part::Any => '*',
+    }
+}
+
 /// Whether the text stands there without quotes: these would take two bytes more.
 fn is_bare(span: &Range<usize>, text: &str) -> bool {
     span.len() < text.len() + 2
@@ -170,6 +216,35 @@ mod tests {
             "event.action: failed",
             "raw.event.outcome: failed",
             "raw.list: { event.outcome: failed }",
+        ] {
+            assert_eq!(told(fine), [] as [String; 0], "{fine}");
+        }
+    }
+
+    #[test]
+    fn commas_and_single_quotes_in_a_value_are_told_unless_they_are_meant() {
+        assert_eq!(
+            told("event.action: login,log*t and raw.list: { n == A,B }"),
+            [
+                "login,log*t list-as-text: `login,log*t` is one value here, with its commas; for any of them write `event.action: (login or log*t)`; for the one value use quotes: `\"login,log*t\"`",
+                "A,B list-as-text: `A,B` is one value here, with its commas; for any of them write `n == (A or B)`; for the one value use quotes: `\"A,B\"`",
+            ]
+        );
+        assert_eq!(
+            told("raw.a: ('x' or 'y*')"),
+            [
+                "'x' single-quotes: the single quotes are part of the value; quotes are double: `\"x\"`; ",
+                "'y*' single-quotes: the single quotes are part of the value; quotes are double: `\"y*\"`; ",
+            ]
+        );
+        for fine in [
+            "raw.a: \"x,y\"",
+            "raw.a: x\\,y",
+            "raw.a: CN=x,OU=y",
+            "raw.a: ,x",
+            "raw.a: x,",
+            "raw.a: \"'x'\"",
+            "raw.a: /x,y/",
         ] {
             assert_eq!(told(fine), [] as [String; 0], "{fine}");
         }

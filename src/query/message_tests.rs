@@ -58,15 +58,15 @@ fn signs_of_other_languages_show_the_right_form() {
             [=~] foreign-sign: expected a comparison, found `=~`
               write `event.action: /x/`
             [!~] foreign-sign: expected a comparison, found `!~`
-              write `not event.action: /y/`
+              write `not event.action: /y/`; for the text itself, ignoring case, `not event.action: y`
 
             a: x && b: y || !c: z
             [&&] foreign-sign: expected `and`, found `&&`
-              write `… and …`
+              write `a: x and b: y`
             [||] foreign-sign: expected `or`, found `||`
-              write `… or …`
+              write `b: y or …`
             [!] foreign-sign: expected `not`, found `!`
-              write `not c: …`
+              write `not c: z`
 
             event.action: ["a","b"]
             [["a","b"]] query-syntax: expected a range such as `[1 to 5]`, found a list
@@ -78,14 +78,14 @@ fn signs_of_other_languages_show_the_right_form() {
 
             event.action: [login]
             [[login]] query-syntax: expected a range such as `[1 to 5]`, found a list
-              write `event.action: login`, or a range `[1 to 5]`
+              write `event.action: login`, or a range such as `event.action: [1 to 5]`
 
             event.action: (a, b)
-            [b] query-syntax: expected `and` or `or` before `b`
-              for any of them write `event.action: (… or b)`; a text with spaces is quoted
+            [,] foreign-sign: expected `or` between values, found `,`
+              for any of them write `event.action: (a or b)`
 
             event.action: a, b
-            [b] query-syntax: expected `and` or `or` before `b`
+            [,] foreign-sign: expected `or` between values, found `,`
               for any of them write `event.action: (a or b)`
 
             raw.n:>5
@@ -147,7 +147,7 @@ fn terms_side_by_side_show_both_right_forms() {
 
             event.action: (login logout)
             [logout] query-syntax: expected `and` or `or` before `logout`
-              for any of them write `event.action: (… or logout)`; a text with spaces is quoted
+              for any of them write `event.action: (login or logout)`; for one text `event.action: "login logout"`
 
             (a: x) b
             [b] query-syntax: expected `and` or `or` before `b`

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::ast::Expr;
+use super::foreign;
 use super::parse::{Leaf, Operator, Parser, Subject};
 use super::print::quoted;
 use crate::event::FieldName;
@@ -12,9 +13,12 @@ use crate::event::FieldName;
 const FOREIGN: [(&str, &str); 5] =
     [("&&", "and"), ("||", "or"), ("&", "and"), ("|", "or"), (",", "or")];
 
+/// Characters of what stands beside a sign that are shown of it at most.
+const OPERAND_SHOWN_MAX: usize = 60;
+
 impl<'t> Parser<'t, '_> {
     /// Goes past a sign that other languages have for `word`, and reports it.
-    pub(super) fn foreign(&mut self, word: &str) -> bool {
+    pub(super) fn foreign(&mut self, word: &str, leaf: Leaf<'_, 't>) -> bool {
         let start = self.cursor.at();
         let Some((sign, _)) = FOREIGN
             .into_iter()
@@ -24,9 +28,43 @@ impl<'t> Parser<'t, '_> {
         };
         self.cursor.eat(sign);
         let span = start..self.cursor.at();
+        let before = self.operand.clone().map(|operand| self.cursor.slice(operand));
+        let help = self.joined(before, word, leaf);
         self.error("foreign-sign", span, format!("expected `{word}`, found `{sign}`")).help =
-            Some(format!("write `… {word} …`"));
+            Some(help);
         true
+    }
+
+    /// `!`, which the cursor stands behind.
+    pub(super) fn foreign_not(&mut self, start: usize) {
+        let denied = self.operand_ahead(Leaf::Term).unwrap_or("…");
+        let help = format!("write `not {denied}`");
+        self.error("foreign-sign", start..start + 1, "expected `not`, found `!`").help = Some(help);
+    }
+
+    /// What stands before and behind the cursor, joined by the right word.
+    fn joined(&self, before: Option<&'t str>, word: &str, leaf: Leaf<'_, 't>) -> String {
+        let is_short = |text: &&str| !text.is_empty() && text.chars().count() <= OPERAND_SHOWN_MAX;
+        let (before, behind) = (before.filter(is_short), self.operand_ahead(leaf));
+        if before.is_none() && behind.is_none() {
+            return format!("write `{word}`");
+        }
+        let (before, behind) = (before.unwrap_or("…"), behind.unwrap_or("…"));
+        match leaf {
+            Leaf::Term => format!("write `{before} {word} {behind}`"),
+            Leaf::Value(subject) => format!("write `{}: ({before} {word} {behind})`", subject.name),
+        }
+    }
+
+    /// What stands next, if it is short and has no mistake.
+    fn operand_ahead(&self, leaf: Leaf<'_, 't>) -> Option<&'t str> {
+        let mut ahead = self.ahead()?;
+        ahead.cursor.skip_space();
+        let start = ahead.cursor.at();
+        ahead.negated(leaf)?;
+        let text = self.cursor.slice(start..ahead.cursor.at());
+        let is_fine = ahead.found.is_empty() && text.chars().count() <= OPERAND_SHOWN_MAX;
+        is_fine.then_some(text)
     }
 
     /// `=`, `!=` and the like: the value is read as after `:`, and the right form is shown.
@@ -43,23 +81,27 @@ impl<'t> Parser<'t, '_> {
             span,
             operator: Operator::Colon,
         };
-        self.cursor.skip_space();
-        let start = self.cursor.at();
-        let expr = self.values(&subject);
-        let value = self.cursor.slice(start..self.cursor.at());
         let written = self.cursor.slice(sign.clone());
-        let help = match written {
-            "!=" | "!:" | "<>" => format!("write `not {name}: {value}`"),
-            "=~" => format!("write `{name}: /{}/`", value.trim_matches(['/', '"'])),
-            "!~" => format!("write `not {name}: /{}/`", value.trim_matches(['/', '"'])),
-            "=>" => format!("write `{name} >= {value}`"),
-            "=<" => format!("write `{name} <= {value}`"),
-            _ => {
-                format!("write `{name}: {value}` (ignoring case) or `{name} == {value}` (exactly)")
+        let message = format!("expected a comparison, found `{written}`");
+        self.cursor.skip_space();
+        let denied = written.starts_with('!') || written == "<>";
+        if let Some((help, after)) = self.bracketed(name, denied) {
+            self.cursor = after;
+            self.error("foreign-sign", sign, message).help = Some(help);
+            return None;
+        }
+        let (start, before) = (self.cursor.at(), self.found.len());
+        let expr = match self.in_single_quotes() {
+            Some((_, after)) => {
+                self.cursor = after;
+                None
             }
+            None => self.values(&subject),
         };
-        self.error("foreign-sign", sign, format!("expected a comparison, found `{written}`"))
-            .help = Some(help);
+        let value = self.cursor.slice(start..self.cursor.at());
+        let value = if self.found.len() > before || value.is_empty() { "…" } else { value };
+        let help = foreign::compared(name, written, value);
+        self.error("foreign-sign", sign, message).help = Some(help);
         expr
     }
 
@@ -94,7 +136,7 @@ impl<'t> Parser<'t, '_> {
             (Some((name, value)), Leaf::Term) => {
                 (self.cursor.slice(name.clone()), self.cursor.slice(value.clone()))
             }
-            (_, Leaf::Value(subject)) => (subject.name, ""),
+            (_, Leaf::Value(_)) => ("", ""),
             (None, Leaf::Term) => ("", ""),
         };
         let Some(words) = words else {
@@ -110,8 +152,9 @@ impl<'t> Parser<'t, '_> {
         let as_text = if text.starts_with('"') { text.to_owned() } else { quoted(text) };
         let help = if let Some(first) = value.strip_suffix(',') {
             format!("for any of them write `{name}: ({first} or {})`", text.trim_end_matches(','))
-        } else if matches!(leaf, Leaf::Value(_)) {
-            format!("for any of them write `{name}: (… or {text})`; a text with spaces is quoted")
+        } else if let Leaf::Value(subject) = leaf {
+            let before = self.operand.clone().map_or("…", |operand| self.cursor.slice(operand));
+            foreign::side_by_side(subject.name, before, text)
         } else if value.is_empty()
             || value.starts_with(['"', '(', '[', '{', '/'])
             || text.starts_with('"')

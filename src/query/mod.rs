@@ -5,8 +5,9 @@
 //! and gives a [`Matcher`], which only looks at an event. Which field names exist is not decided
 //! here: [`Query::check`] asks whoever knows.
 //!
-//! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes`, `print`, `check` and
-//! `doubt`, `compile` and `matcher`, `explain`; `pattern`, `fold`, `net`, `regex` are ways of comparing;
+//! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes` and `foreign` (terms of
+//! other languages), `print`, `check` and `doubt`, `compile` and `matcher`, `explain`; `pattern`,
+//! `fold`, `net`, `regex` are ways of comparing;
 //! `sets`, `list` (with `ranges`, its networks) and `schedule` are what `@name` means; `steps` is what
 //! `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the plainest way, and
 //! properties hold the two equal.
@@ -27,6 +28,7 @@ mod cursor;
 mod doubt;
 pub mod explain;
 pub mod fold;
+mod foreign;
 mod forms;
 #[cfg(test)]
 mod law_tests;

@@ -65,7 +65,9 @@ pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<D
         depth: 0,
         in_element: false,
         last: None,
+        operand: None,
         lost: false,
+        is_ahead: false,
     };
     let expr = parser.whole();
     let mut found = parser.found;
@@ -96,8 +98,12 @@ pub(super) struct Parser<'t, 'a> {
     pub(super) in_element: bool,
     /// The field and the value of the simple term read last, for messages about what follows it.
     pub(super) last: Option<(Range<usize>, Range<usize>)>,
+    /// The last operand of `and` or `or` if it has no mistake, for messages about what joins it.
+    pub(super) operand: Option<Range<usize>>,
     /// A word that is no term was reported: what stands beside it is not reported as well.
     pub(super) lost: bool,
+    /// It only looks ahead, for a message of another parser.
+    is_ahead: bool,
 }
 
 /// What stands before a value.
@@ -156,6 +162,22 @@ impl<'t> Parser<'t, '_> {
         expr
     }
 
+    /// A parser that goes on from here and reports to nobody; none looks ahead of one that does, or
+    /// nested signs would be read again and again.
+    pub(super) fn ahead(&self) -> Option<Self> {
+        (!self.is_ahead).then(|| Self {
+            cursor: self.cursor,
+            aliases: self.aliases,
+            found: Vec::new(),
+            depth: self.depth,
+            in_element: self.in_element,
+            last: None,
+            operand: None,
+            lost: false,
+            is_ahead: true,
+        })
+    }
+
     /// Reports an error, to be completed.
     pub(super) fn error(
         &mut self,
@@ -177,7 +199,7 @@ impl<'t> Parser<'t, '_> {
         let mut parts = vec![self.all_of(leaf)];
         loop {
             self.cursor.skip_space();
-            if !self.cursor.eat_keyword("or") && !self.foreign("or") {
+            if !self.cursor.eat_keyword("or") && !self.foreign("or", leaf) {
                 break;
             }
             parts.push(self.all_of(leaf));
@@ -189,7 +211,7 @@ impl<'t> Parser<'t, '_> {
         let mut parts = vec![self.negated(leaf)];
         loop {
             self.cursor.skip_space();
-            let joined = self.cursor.eat_keyword("and") || self.foreign("and");
+            let joined = self.cursor.eat_keyword("and") || self.foreign("and", leaf);
             if !joined {
                 let or = ["||", "|", ","].iter().any(|or| self.cursor.rest().starts_with(or));
                 if or || self.at_closing() || self.cursor.keyword() == Some("or") {
@@ -205,18 +227,23 @@ impl<'t> Parser<'t, '_> {
         Expr::and(parts.into_iter().flatten())
     }
 
-    fn negated(&mut self, leaf: Leaf<'_, 't>) -> Option<Expr> {
+    /// One operand of `and` and `or`.
+    pub(super) fn negated(&mut self, leaf: Leaf<'_, 't>) -> Option<Expr> {
         self.cursor.skip_space();
         let start = self.cursor.at();
+        let before = self.found.len();
+        let read = self.denied_or_not(start, leaf);
+        self.operand = (self.found.len() == before).then(|| start..self.cursor.at());
+        read
+    }
+
+    fn denied_or_not(&mut self, start: usize, leaf: Leaf<'_, 't>) -> Option<Expr> {
         let rest = self.cursor.rest();
         let foreign =
             rest.starts_with('!') && !rest.starts_with("!=") && matches!(leaf, Leaf::Term);
         if foreign {
             self.cursor.eat("!");
-            let word = self.word_at(start + 1);
-            let value = if word.ends_with(':') { " …" } else { "" };
-            self.error("foreign-sign", start..start + 1, "expected `not`, found `!`").help =
-                Some(format!("write `not {word}{value}`"));
+            self.foreign_not(start);
         } else if !self.cursor.eat_keyword("not") {
             return self.primary(leaf);
         }
@@ -307,6 +334,9 @@ impl<'t> Parser<'t, '_> {
         };
         let name = self.cursor.slice(start..end.at());
         self.cursor = after;
+        if self.foreign_name(start, name) {
+            return None;
+        }
         let fields = self.field(start, name);
         let found = match operator {
             Ok(operator) => {
@@ -331,6 +361,10 @@ impl<'t> Parser<'t, '_> {
     pub(super) fn values(&mut self, subject: &Subject<'t>) -> Option<Expr> {
         self.cursor.skip_space();
         let start = self.cursor.at();
+        if self.listed(subject) {
+            self.last = None;
+            return None;
+        }
         let expr = match self.cursor.peek() {
             Some('(') if matches!(subject.operator, Operator::Colon | Operator::Exact) => {
                 self.primary(Leaf::Value(subject))
@@ -426,7 +460,9 @@ impl<'t> Parser<'t, '_> {
             }
             return self.free_text(text, span);
         }
-        self.no_term(start, end);
+        if !self.foreign_term(start, end) {
+            self.no_term(start, end);
+        }
         None
     }
 

@@ -127,7 +127,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A text without quotes if that reads back as the same text.
-fn bare_or_quoted(text: &str) -> String {
+pub(super) fn bare_or_quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-:/@+%".contains(c);
     let is_boolean = matches!(text, "true" | "false");
     let bare = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
@@ -139,7 +139,7 @@ fn bare_or_quoted(text: &str) -> String {
     if bare { text.to_owned() } else { quoted(text) }
 }
 
-fn pattern_text(pattern: &Pattern) -> String {
+pub(super) fn pattern_text(pattern: &Pattern) -> String {
     let mut text = String::new();
     for part in pattern.parts() {
         match *part {
@@ -160,7 +160,7 @@ fn pattern_text(pattern: &Pattern) -> String {
 }
 
 /// A regex's source with every unescaped `/` escaped.
-fn slashes_escaped(source: &str) -> String {
+pub(super) fn slashes_escaped(source: &str) -> String {
     let mut text = String::new();
     let mut chars = source.chars();
     while let Some(c) = chars.next() {

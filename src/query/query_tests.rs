@@ -219,7 +219,7 @@ fn people_type_words_side_by_side_and_use_their_own_names() {
 
         a:(b c)
         [c] query-syntax: expected `and` or `or` before `c`
-          for any of them write `a: (… or c)`; a text with spaces is quoted
+          for any of them write `a: (b or c)`; for one text `a: "b c"`
 
         actor:
         [] query-syntax: expected a value of `actor`

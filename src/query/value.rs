@@ -40,6 +40,7 @@ impl<'t> Parser<'t, '_> {
             ('$', operator) => self.field_value(operator),
             ('[', _) => self.range_value(subject),
             ('{', _) => self.element_value(subject),
+            ('\'', _) if self.single_quoted(subject) => return None,
             _ => return self.bare_value(subject),
         }?;
         Self::test(subject, &test, start..self.cursor.at())
@@ -83,7 +84,11 @@ impl<'t> Parser<'t, '_> {
             span: subject.span.clone(),
             operator: Operator::Colon,
         };
+        let before = self.found.len();
         self.value(&colon);
+        if self.found.len() > before {
+            return None;
+        }
         let end = self.cursor.at();
         let value = self.cursor.slice(start..end);
         self.error(
@@ -394,16 +399,15 @@ impl<'t> Parser<'t, '_> {
 
     /// `["a", "b"]`, `[]`: shows the form that is meant.
     fn not_a_range(&mut self, subject: &Subject<'t>, start: usize, content: &str) -> Option<Test> {
-        let end = start + content.len() + 2;
-        self.cursor.go(end);
-        self.delimited("a range");
-        let items: Vec<&str> =
-            content.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-        let help = match items.as_slice() {
-            [] => format!("for a missing field or an empty array write `{}: null`", subject.name),
-            [one] => format!("write `{}: {one}`, or a range `[1 to 5]`", subject.name),
-            many => format!("for any of them write `{}: ({})`", subject.name, many.join(" or ")),
+        let help = if let Some((help, after)) = self.bracketed(subject.name, false) {
+            self.cursor = after;
+            help
+        } else {
+            self.cursor.go(start + content.len() + 2);
+            "for any of several values write `field: (a or b)`".to_owned()
         };
+        let end = self.cursor.at();
+        self.delimited("a range");
         self.error(
             "query-syntax",
             start..end,

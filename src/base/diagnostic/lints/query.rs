@@ -19,6 +19,13 @@ pub(super) const LINTS: &[Lint] = &[
         "event.action: login and not user.name: bob",
     ),
     error(
+        "foreign-word",
+        Home::Query,
+        "This word is of another language; Hark has a sign of its own for it.",
+        "event.action in [login, logout]",
+        "event.action: (login or logout)",
+    ),
+    error(
         "unclosed",
         Home::Query,
         "A bracket or quote is opened and never closed.",
@@ -129,6 +136,13 @@ pub(super) const LINTS: &[Lint] = &[
         "Single quotes are part of the value; quotes are double.",
         "event.action: 'login'",
         "event.action: \"login\"",
+    ),
+    warning(
+        "list-as-text",
+        Home::Query,
+        "A comma is part of a value; several values are joined by `or`.",
+        "event.action: login,logout",
+        "event.action: (login or logout)",
     ),
     warning(
         "unknown-word",
