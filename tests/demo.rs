@@ -9,6 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "support/program.rs"]
+mod program;
+
 const PRODUCTS: [&str; 5] = ["OpsKnight", "OpsSentinal", "ops0", "Squadcast", "BlockSecOps"];
 
 /// What the README promises.
@@ -16,7 +19,7 @@ const A_MINUTE: Duration = Duration::from_mins(1);
 
 #[test]
 fn alerts_of_all_five_products_arrive_within_a_minute_and_ctrl_c_ends_with_a_summary() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_hark"))
+    let mut demo = program::command()
         .args(["demo", "--rate", "100"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use hark::base::diagnostic::lints::lints;
 use hark::base::keys::{KeySpec, Shape};
@@ -19,6 +19,9 @@ use hark::notifiers::NOTIFIERS;
 use hark::query::FORMS;
 use hark::sinks::SINKS;
 use serde_json::Value;
+
+#[path = "support/program.rs"]
+mod program;
 
 fn page(name: &str) -> Page {
     pages(&[]).into_iter().find(|page| page.name == name).unwrap()
@@ -124,13 +127,7 @@ fn every_metric_and_every_label_has_a_row() {
 
 /// `hark docs` in a folder, with no configuration from the environment.
 fn docs(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hark"))
-        .arg("docs")
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("HARK_CONFIG")
-        .output()
-        .unwrap()
+    program::run(folder, &[&["docs"], arguments].concat(), "")
 }
 
 /// The text of every file that `hark docs --out` writes for the configuration that ships, by name.
@@ -325,7 +322,7 @@ fn a_page_each_and_an_index_or_all_in_one() {
 
 #[test]
 fn whoever_has_seen_enough_may_close_the_pipe() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hark"))
+    let mut child = program::command()
         .arg("docs")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

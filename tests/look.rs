@@ -3,11 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::io::Read as _;
+use std::process::Output;
 
 use expect_test::{Expect, expect};
+
+#[path = "support/program.rs"]
+mod program;
+
+use program::{root, run as hark, text};
 
 /// Common fields, dotted and nested; odd spacing that must survive; lines that are no records.
 const EVENTS: &str = "{\"@timestamp\": \"2026-01-05T12:00:00Z\", \"user\": {\"name\": \"Eve\"}, \"event.action\":\t\"login\"}  \r
@@ -18,23 +22,6 @@ oops
 ";
 
 const TRAIL: &str = "tests/data/invictus_cloudtrail.jsonl.gz";
-
-fn hark(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
-    command.args(arguments).current_dir(folder).env_remove("HARK_CONFIG");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
 
 fn check(output: &Output, code: i32, expected: &Expect) {
     expected.assert_eq(&format!("{}--\n{}", text(&output.stdout), text(&output.stderr)));

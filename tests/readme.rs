@@ -4,11 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use hark::config::{self, Layers};
 use hark::detectors::DETECTORS;
 use hark::kafka::{Cleanup, Settings, Topics};
+
+#[path = "support/program.rs"]
+mod program;
+
+use program::{root, text};
 
 const SECRETS: [(&str, &str); 1] = [("HARK_SMTP_PASSWORD", "secret")];
 
@@ -199,10 +204,6 @@ fn every_path_that_it_names_is_there() {
     }
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn readme() -> String {
     std::fs::read_to_string(root().join("README.md")).unwrap()
 }
@@ -238,10 +239,5 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 fn hark(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
-    command.args(arguments).current_dir(root()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    program::run(&root(), arguments, "")
 }

@@ -3,9 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::io::Read as _;
+use std::process::Output;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
@@ -19,6 +18,11 @@ use hark::query::Sets;
 use hark::replay::{Replay, Through};
 use hark::rule::{self, Rule};
 use serde_json::Value;
+
+#[path = "support/program.rs"]
+mod program;
+
+use program::{root, run as hark, text};
 
 const RULE: &str = r#"title = "Repeated failed logins"
 severity = "high"
@@ -63,23 +67,6 @@ impl Folder {
     fn hark(&self, arguments: &[&str]) -> Output {
         hark(self.0.path(), arguments, "")
     }
-}
-
-fn hark(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
-    command.args(arguments).current_dir(folder).env_remove("HARK_CONFIG");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 fn json(bytes: &[u8]) -> Vec<Value> {

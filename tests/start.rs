@@ -5,9 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "support/program.rs"]
+mod program;
+
 /// `hark run` with the shipped configuration, on a Kafka where nobody answers.
 fn run(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
+    let mut command = program::command();
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["run", "--set", "kafka.bootstrap=127.0.0.1:1"])

@@ -98,16 +98,20 @@ impl fmt::Display for Failure {
 /// Reads rule and mapping files and checks them together. `paths` names rule files and folders to
 /// check instead of the configured ones; `now` says which exceptions have ended.
 pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport {
-    let mut unreadable = Diagnostics::new();
-    let mappings = read_mappings(config, &mut unreadable);
+    let mut unreadable = Vec::new();
+    let mut found = Diagnostics::new();
+    let mappings = read_mappings(config, &mut found);
+    unreadable.push((SourceText::new(&config.mappings, ""), found));
     let roots = if paths.is_empty() { std::slice::from_ref(&config.rules) } else { paths };
     let mut rules = Vec::new();
     for path in roots {
+        let mut found = Diagnostics::new();
         let sources = if path.is_dir() {
-            read_tree(path, &mut unreadable)
+            read_tree(path, &mut found)
         } else {
-            read_file(path, &mut unreadable).into_iter().collect()
+            read_file(path, &mut found).into_iter().collect()
         };
+        unreadable.push((SourceText::new(path, ""), found));
         rules.extend(sources.into_iter().map(|source| rule_file(source, &config.rules, path)));
     }
     let sets = &config.sets;
@@ -122,9 +126,8 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     let tables = &config.tables;
     let input = CheckInput { mappings: &mappings, tables, rules: &rules, sets, advice };
     let mut report = crate::rule::check(&input);
-    if !unreadable.is_empty() {
-        report.files.insert(0, (SourceText::new(&config.rules, ""), unreadable));
-    }
+    unreadable.retain(|(_, found)| !found.is_empty());
+    report.files.splice(0..0, unreadable);
     report
 }
 

@@ -11,6 +11,8 @@ use hark::mapping::Tables;
 use hark::query::{Schedule, Sets};
 use hark::rule::{Advice, CheckInput, RuleFile, check};
 
+use crate::cases::TESTS;
+
 const OKTA: &str = r#"
 topics = ["okta"]
 [fields]
@@ -32,17 +34,6 @@ topics = ["github"]
 [[classify]]
 when = 'event.action: member'
 set  = { "event.category" = "iam" }
-"#;
-
-const TESTS: &str = r#"
-[[test]]
-name   = "fires"
-events = [{ fields = { event.action = "x" } }]
-expect = [{}]
-[[test]]
-name   = "is silent"
-events = [{ fields = { event.action = "y" } }]
-expect = []
 "#;
 
 /// Every warning as `code: message [what it points at]`.

@@ -155,7 +155,8 @@ fn headed(example: &str) -> String {
     text
 }
 
-const TESTS: &str = r#"
+/// Tests that fire and that do not.
+pub(crate) const TESTS: &str = r#"
 [[test]]
 name   = "fires"
 events = [{ fields = { event.action = "x" } }]

@@ -1,9 +1,10 @@
 //! `hark check --format json` and `--format sarif`, as CI calls them.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
+
+use crate::program;
 
 /// Two mistakes and a doubt, in a rule; its name needs an escape in a URI.
 const RULE: &str = "title = \"Zugriff über Nacht\"\nseverty = \"high\"\nseverity = \"low\"\n\
@@ -33,14 +34,13 @@ fn check(config: &str, rule: &str, arguments: &[&str]) -> Checked {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Checked {
-    let output = Command::new(env!("CARGO_BIN_EXE_hark"))
-        .arg("check")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Checked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let output = program::run(folder, &[&["check"], arguments].concat(), "");
+    let text = |bytes: &[u8]| program::text(bytes).to_owned();
+    Checked {
+        code: output.status.code(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 const CONFIG: &str = "rules = '../rules'\nmappings = 'mappings'\n[kafka]\nbootstrap = 'embedded'\n\
@@ -119,6 +119,16 @@ fn a_configuration_that_is_not_there_is_a_diagnostic_like_any_other() {
     assert_eq!(checked.code, Some(1));
     let json: Value = serde_json::from_str(&checked.stdout).unwrap();
     assert_eq!(places(&json), ["unreadable none.toml null:null-null:null"]);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_under_its_own_name() {
+    let config = CONFIG.replace("'mappings'", "'mapings'").replace("'../rules'", "'../rulez'");
+    let checked = check(&config, RULE, &["--format", "json"]);
+    assert_eq!(checked.code, Some(1));
+    let json: Value = serde_json::from_str(&checked.stdout).unwrap();
+    let missing = ["config/mapings", "rulez"];
+    assert_eq!(places(&json), missing.map(|path| format!("unreadable {path} null:null-null:null")));
 }
 
 #[test]

@@ -8,3 +8,5 @@ mod codes;
 mod formats;
 mod many;
 mod order;
+#[path = "../support/program.rs"]
+mod program;

@@ -11,6 +11,7 @@ use crate::crowd::{Crowd, Hours};
 use crate::recount::recount;
 use crate::stage::{SOON, Stage, Wishes, hours, now};
 use crate::support::broker::free_port;
+use crate::support::program::command;
 use crate::support::{eventually, kafka};
 
 /// `hark run`, as a process.
@@ -87,15 +88,6 @@ impl Drop for Hark {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-/// The program, in an environment where nobody has said anything else to it.
-pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HARK_")) {
-        command.env_remove(name);
-    }
-    command
 }
 
 #[test]

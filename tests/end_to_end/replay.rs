@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::command::command;
 use crate::products::attacks;
 use crate::recount::{HOUR, MINUTE, recount};
 use crate::stage::{Stage, Wishes, hours, now};
+use crate::support::program::command;
 use crate::support::{java, kafka};
 use crate::traffic::PRODUCTS;
 

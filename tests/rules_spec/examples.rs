@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use hark::detectors::DETECTORS;
 use hark::query::{Aliases, Query};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::program;
 
 /// §9, and §1 at their head; each a complete rule.
 const RULES: [(&str, &str); 5] = [
@@ -81,7 +83,7 @@ impl Folder {
     }
 
     fn hark(&self, command: &str) -> Output {
-        let mut hark = Command::new(env!("CARGO_BIN_EXE_hark"));
+        let mut hark = program::command();
         hark.args(command.split(' ')).args(["--config", "hark.toml"]).current_dir(self.0.path());
         hark.output().unwrap()
     }

@@ -10,6 +10,8 @@ mod bounds;
 mod detectors;
 mod examples;
 mod memory;
+#[path = "../support/program.rs"]
+mod program;
 mod queries;
 mod reference;
 mod sequences;

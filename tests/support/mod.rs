@@ -23,6 +23,7 @@ pub mod hec;
 pub mod http;
 pub mod java;
 pub mod kcat;
+pub mod program;
 pub mod python;
 pub mod smtp;
 pub mod tls;
