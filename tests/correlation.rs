@@ -509,13 +509,9 @@ proptest! {
 #[test]
 fn without_a_detector_nothing_is_too_late_for_an_alert() {
     let mut run = Run::new(1, Limits::default());
-    let event = |time, offset, rules| {
-        let place = ("a".into(), 0, offset);
-        Logged::Event { time, place, key: 0, rules, values: 0 }
-    };
-    run.step(&event(0, 0, 0b1100));
+    run.step(&event(0, 0, 0b1100, 0));
     run.step(&Logged::Clock(10_000_000));
-    run.step(&event(5_000, 1, 0b1100));
+    run.step(&event(5_000, 1, 0b1100, 0));
     let opened: Vec<_> = run.out[0]
         .alerts
         .iter()
@@ -526,86 +522,65 @@ fn without_a_detector_nothing_is_too_late_for_an_alert() {
     assert_eq!(run.out[0].notes, []);
 }
 
-#[test]
-fn a_repeat_of_an_event_that_is_over_stays_over_when_the_log_is_read_again() {
-    let event = |time, offset| {
-        let place = ("a".into(), 0, offset);
-        Logged::Event { time, place, key: 0, rules: 0b100, values: 0 }
-    };
-    let log = [
-        event(0, 0),
-        Logged::Clock(65_000),
-        // Its alert has resolved, but it is still known.
-        event(0, 0),
-        Logged::Clock(90_000),
-        event(97_000, 1),
-        Logged::Clock(97_000),
-        event(97_000, 1),
-    ];
+/// What is found when the log is read again at its end, which must be what is found without.
+fn found_in_spite_of_reading_again(log: &[Logged]) -> Vec<Findings> {
     let mut run = Run::new(1, Limits::default());
-    for step in &log {
-        run.step(step);
-    }
-    run.read_again();
-    assert_eq!(run.run(&[]), Run::new(1, Limits::default()).run(&log));
-}
-
-#[test]
-fn a_repeat_stays_over_though_the_log_is_read_again_from_between() {
-    let event = |time, offset, rules| {
-        let place = ("a".into(), 0, offset);
-        Logged::Event { time, place, key: 0, rules, values: 1 }
-    };
-    let log = [
-        event(0, 0, 0b100),
-        Logged::Clock(65_000),
-        // Of another rule, which still knows it when the one before is forgotten.
-        event(80_000, 1, 0b10_0000),
-        event(0, 0, 0b100),
-        Logged::Clock(90_001),
-    ];
-    let mut run = Run::new(1, Limits::default());
-    for step in &log {
-        run.step(step);
-    }
-    run.read_again();
-    assert_eq!(run.run(&[]), Run::new(1, Limits::default()).run(&log));
-}
-
-#[test]
-fn an_alert_about_a_change_survives_what_it_changed_from() {
-    let change = |time, offset, values| {
-        let place = ("a".into(), 0, offset);
-        Logged::Event { time, place, key: 0, rules: 0b10_0000, values }
-    };
-    let log = [
-        change(110_000, 0, 0b01),
-        Logged::Clock(110_000),
-        change(119_000, 1, 0b10),
-        Logged::Clock(133_000),
-        // By now the address before is forgotten.
-        change(133_000, 2, 0),
-    ];
-    let mut run = Run::new(1, Limits::default());
-    for step in &log {
+    for step in log {
         run.step(step);
     }
     run.read_again();
     let found = run.run(&[]);
+    assert_eq!(found, Run::new(1, Limits::default()).run(log));
+    found
+}
+
+fn event(time: i64, offset: i64, rules: u8, values: u8) -> Logged {
+    Logged::Event { time, place: ("a".into(), 0, offset), key: 0, rules, values }
+}
+
+#[test]
+fn a_repeat_of_an_event_that_is_over_stays_over_when_the_log_is_read_again() {
+    found_in_spite_of_reading_again(&[
+        event(0, 0, 0b100, 0),
+        Logged::Clock(65_000),
+        // Its alert has resolved, but it is still known.
+        event(0, 0, 0b100, 0),
+        Logged::Clock(90_000),
+        event(97_000, 1, 0b100, 0),
+        Logged::Clock(97_000),
+        event(97_000, 1, 0b100, 0),
+    ]);
+}
+
+#[test]
+fn a_repeat_stays_over_though_the_log_is_read_again_from_between() {
+    found_in_spite_of_reading_again(&[
+        event(0, 0, 0b100, 0),
+        Logged::Clock(65_000),
+        // Of another rule, which still knows it when the one before is forgotten.
+        event(80_000, 1, 0b10_0000, 1),
+        event(0, 0, 0b100, 0),
+        Logged::Clock(90_001),
+    ]);
+}
+
+#[test]
+fn an_alert_about_a_change_survives_what_it_changed_from() {
+    let found = found_in_spite_of_reading_again(&[
+        event(110_000, 0, 0b10_0000, 0b01),
+        Logged::Clock(110_000),
+        event(119_000, 1, 0b10_0000, 0b10),
+        Logged::Clock(133_000),
+        // By now the address before is forgotten.
+        event(133_000, 2, 0b10_0000, 0),
+    ]);
     assert_eq!(found[0].alerts.len(), 2, "opened and resolved");
-    assert_eq!(found, Run::new(1, Limits::default()).run(&log));
 }
 
 #[test]
 fn what_is_late_repeated_or_unknown_is_told() {
     let mut run = Run::new(1, Limits::default());
-    let event = |time, offset| Logged::Event {
-        time,
-        place: ("a".into(), 0, offset),
-        key: 0,
-        rules: 1,
-        values: 0,
-    };
+    let event = |time, offset| event(time, offset, 1, 0);
     run.step(&event(100_000, 1));
     run.step(&event(100_000, 1));
     run.step(&Logged::Clock(112_000));
