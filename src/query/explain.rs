@@ -315,7 +315,7 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::{Position, Timestamp};
     use crate::event::decode::{Decoder, Limits};
@@ -326,8 +326,8 @@ mod tests {
     const RECORD: &str = r#"{"n": 7, "text": "Deleted by EVE", "who": ["eve", "bob"], "o": {},
         "targets": [{"type": "Role", "id": "a"}, {"type": "User", "id": "b"}]}"#;
 
-    /// An explanation of [`RECORD`], a line for each part.
-    fn explain(query: &str, record: &str) -> Explanation {
+    /// What a query says of a record.
+    pub(in super::super) fn explain(query: &str, record: &str) -> Explanation {
         let mut sets = Sets::new();
         sets.insert_list("robots", List::new(["r2d2"]).0);
         let zone = FieldName::parse("raw.zone").unwrap();

@@ -6,11 +6,10 @@
 //! here: [`Query::check`] asks whoever knows.
 //!
 //! In reading order: `cursor` (words), `parse` and `value` (grammar), `mistakes` and `foreign` (terms of
-//! other languages), `print`, `check` and `doubt`, `compile` and `matcher`, `explain`; `pattern`,
-//! `fold`, `net`, `regex` are ways of comparing;
-//! `sets`, `list` (with `ranges`, its networks) and `schedule` are what `@name` means; `steps` is what
-//! `$steps.name` asks. `reference` (tests only) says the same as `matcher` in the plainest way, and
-//! properties hold the two equal.
+//! other languages), `print`, `check` and `doubt`, `compile` and `matcher`, `explain` and `why`;
+//! `pattern`, `fold`, `net`, `regex` are ways of comparing; `sets`, `list` (with `ranges`, its
+//! networks) and `schedule` are what `@name` means; `steps` is what `$steps.name` asks. `reference`
+//! (tests only) says the same as `matcher` in the plainest way, and properties hold the two equal.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -53,6 +52,7 @@ mod schedule;
 mod sets;
 mod steps;
 mod value;
+mod why;
 
 pub use check::FieldAdvice;
 pub use explain::{Explainer, Explanation};

@@ -17,6 +17,9 @@ mod story;
 mod tests;
 mod through;
 mod trial;
+mod why;
+#[cfg(test)]
+mod why_tests;
 
 pub use cost::Stopwatch;
 pub use past::{Counts, Firing, NUMBERS_MAX, Replay, Summary};

@@ -13,6 +13,7 @@ use crate::detectors::Firing;
 use crate::rule::test_case::Expected;
 
 use super::trial::differences;
+use super::why::Unmet;
 
 /// Lines of a timeline at most; of a longer one the middle is left out.
 const LINES_MAX: usize = 60;
@@ -34,6 +35,8 @@ pub(super) struct Story {
     pub(super) pairs: Pairs,
     /// Why it failed; empty when it did not.
     pub(super) mistakes: Vec<String>,
+    /// How many events do not match without its being said why, while it is said of others.
+    pub(super) unexplained: usize,
 }
 
 /// Something that happened.
@@ -62,11 +65,16 @@ pub(super) struct Happened {
 #[derive(Debug)]
 pub(super) enum Fate {
     Unusable(String),
-    Unmet,
-    /// It met the rule's query, but has no key.
-    Unkeyed,
+    /// With the reason, if there is to be one.
+    Unmet(Option<Unmet>),
+    /// It met the rule's query, and this exception dropped it.
+    Excepted(String),
+    /// It met the rule's query, but has no key; the fields that it lacks, as far as they are known.
+    Unkeyed(Vec<String>),
     Late,
     Met {
+        /// What the parts are called that it counts as, where that is asked.
+        parts: Vec<String>,
         keys: Vec<Key>,
         fired: Vec<(Key, Firing)>,
     },
@@ -184,6 +192,14 @@ impl Story {
             let (time, word) = (times(line), line.word);
             let _infallible = writeln!(text, "    {time:>width$}  {word:<8}  {}", line.text);
         }
+        if self.unexplained > 0 {
+            let (s, verb) = if self.unexplained == 1 { ("", "does") } else { ("s", "do") };
+            let _infallible = writeln!(
+                text,
+                "    why is said of the events that come nearest; {} more event{s} {verb} not match",
+                self.unexplained
+            );
+        }
         text
     }
 
@@ -298,12 +314,17 @@ impl Moment {
 impl Fate {
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Unmet, Self::Unmet)
-            | (Self::Unkeyed, Self::Unkeyed)
-            | (Self::Late, Self::Late) => true,
-            (Self::Unusable(why), Self::Unusable(other)) => why == other,
-            (Self::Met { keys, fired }, Self::Met { keys: others, fired: also }) => {
-                keys == others && fired.len() == also.len() && fired.len() <= 1
+            (Self::Late, Self::Late) => true,
+            (Self::Unmet(why), Self::Unmet(other)) => why == other,
+            (Self::Unkeyed(fields), Self::Unkeyed(others)) => fields == others,
+            (Self::Unusable(why), Self::Unusable(other))
+            | (Self::Excepted(why), Self::Excepted(other)) => why == other,
+            (
+                Self::Met { parts, keys, fired },
+                Self::Met { parts: other_parts, keys: others, fired: also },
+            ) => {
+                let same = parts == other_parts && keys == others;
+                same && fired.len() == also.len() && fired.len() <= 1
             }
             _ => false,
         }
@@ -313,15 +334,30 @@ impl Fate {
     fn words(&self, last: &Self) -> String {
         match (self, last) {
             (Self::Unusable(why), _) => format!("✗ cannot be made: {why}"),
-            (Self::Unmet, _) => "does not match".to_owned(),
-            (Self::Unkeyed, _) => {
+            (Self::Unmet(None), _) => "does not match".to_owned(),
+            (Self::Unmet(Some(Unmet { term, seen, part: None, .. })), _) => {
+                format!("does not match `{term}`: {seen}")
+            }
+            (Self::Unmet(Some(Unmet { term, seen, part: Some(part), .. })), _) => {
+                format!("matches no part; of {part} not `{term}`: {seen}")
+            }
+            (Self::Excepted(why), _) => format!("matches, but is dropped by the exception {why}"),
+            (Self::Unkeyed(fields), _) if fields.is_empty() => {
                 "matches, but has no key: a field of group_by is missing".to_owned()
             }
+            (Self::Unkeyed(fields), _) => {
+                let verb = if fields.len() == 1 { "is" } else { "are" };
+                let fields = fields.join(" and ");
+                format!("matches, but has no key: {fields} of group_by {verb} missing")
+            }
             (Self::Late, _) => "matches, but comes too late to be counted".to_owned(),
-            (Self::Met { keys, fired }, last) => {
+            (Self::Met { parts, keys, fired }, last) => {
                 let keys: Vec<String> =
                     keys.iter().map(shown).filter(|key| !key.is_empty()).collect();
                 let mut text = "matches".to_owned();
+                if !parts.is_empty() {
+                    let _infallible = write!(text, " {}", parts.join(" and "));
+                }
                 if !keys.is_empty() {
                     let _infallible = write!(text, "  {}", keys.join(" and "));
                 }

@@ -44,7 +44,7 @@ fn rule(text: &str) -> Arc<Rule> {
 
 /// Runs the tests of a rule (the one above with `tests` behind it) beside one mapping, `door`, and
 /// one sample.
-fn run(rules: &[&str]) -> Vec<Trial> {
+pub(super) fn run(rules: &[&str]) -> Vec<Trial> {
     let mappings = [SourceText::new("door.toml", MAPPING)];
     let mut sets = Sets::new();
     sets.insert_list("robots", crate::query::List::new(["r2d2"]).0);
@@ -175,7 +175,7 @@ events = [
   { sample = "door/failed", at = "-1h" },
 ]
 expect = [{ at = "2m", count = 6 }]"#,
-        &expect![[r"
+        &expect![[r#"
             a: it holds
               count: expected 6, found 5
                   -1h  event     door/failed (arrives after 6m)  matches, but comes too late to be counted
@@ -184,10 +184,10 @@ expect = [{ at = "2m", count = 6 }]"#,
                    2m  opens     high alert `3 failures of eve`  user.name: eve
                    2m  expected  ✗ count: expected 6, found 5
                 3m…4m  event     door/failed 4 to 5 of 5  matches  user.name: eve  fires, count 4 to 5
-                   5m  event     event.action: opened, user.name: eve  does not match
-                   6m  event     event.action: failed  matches, but has no key: a field of group_by is missing
+                   5m  event     event.action: opened, user.name: eve  does not match `event.action: fail*`: event.action = "opened"
+                   6m  event     event.action: failed  matches, but has no key: user.name of group_by is missing
                    9m  resolves  `5 failures of eve`, quiet for keep_open, count 5
-        "]],
+        "#]],
     );
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::alert::{Alert, AlertStatus, Findings, Note, Pipeline};
 use crate::base::diagnostic::SourceText;
 use crate::base::{Live, Position, Timestamp};
+use crate::engine::RuleExplainer;
 use crate::engine::matching::Fault;
 use crate::event::{Event, FieldName, Layout, Number, Scalar};
 use crate::mapping::{Edits, Mappings, Options, RawRecord, Table, Tables, Unusable};
@@ -21,6 +22,7 @@ use crate::state::canonical;
 
 use super::TOPIC;
 use super::story::{Fate, Happened, Moment, Story, verdict};
+use super::why;
 
 /// Steps that one rendering of `{{ n }}` may take.
 const FUEL: u64 = 10_000;
@@ -102,6 +104,8 @@ pub fn samples_of<'r>(rules: impl IntoIterator<Item = &'r Arc<Rule>>) -> BTreeSe
 struct Ground {
     pipeline: Pipeline,
     mappings: Arc<Mappings>,
+    /// Says of events that count for nothing why, if that is wanted.
+    explainer: Option<RuleExplainer>,
 }
 
 impl Bench<'_> {
@@ -117,14 +121,14 @@ impl Bench<'_> {
         let mappings = self.mappings(&layout, self.sets);
         let mut trials = Vec::new();
         for (rule, pipeline) in grounds {
-            let ground = Ground { pipeline, mappings: mappings.clone() };
+            let ground = Ground { pipeline, mappings: mappings.clone(), explainer: None };
             for test in &rule.tests {
                 // A test that gives lists needs rule and mappings compiled with them.
-                if test.lists.is_empty() {
-                    trials.push(self.on(&ground, rule, test));
+                trials.push(if test.lists.is_empty() {
+                    self.explained(self.on(&ground, rule, test), test)?
                 } else {
-                    trials.push(self.one(rule, test)?);
-                }
+                    self.one(rule, test)?
+                });
             }
         }
         Ok(trials)
@@ -132,14 +136,38 @@ impl Bench<'_> {
 
     /// Runs one test of a rule, which the rule's file need not carry.
     pub fn one(&self, rule: &Arc<Rule>, test: &RuleTest) -> Result<Trial, Vec<Fault>> {
+        let ground = self.ground(rule, test, false)?;
+        self.explained(self.on(&ground, rule, test), test)
+    }
+
+    /// A test that failed is run once more, to say of events that count for nothing why; of one that
+    /// passes nobody asks.
+    fn explained(&self, trial: Trial, test: &RuleTest) -> Result<Trial, Vec<Fault>> {
+        if trial.passed() {
+            return Ok(trial);
+        }
+        let ground = self.ground(&trial.rule, test, true)?;
+        Ok(self.on(&ground, &trial.rule, test))
+    }
+
+    fn ground(
+        &self,
+        rule: &Arc<Rule>,
+        test: &RuleTest,
+        explains: bool,
+    ) -> Result<Ground, Vec<Fault>> {
         let mut sets = self.sets.clone();
         for (name, values) in &test.lists {
             sets.insert_list(name, List::new(values.iter().map(String::as_str)).0);
         }
         let mut layout = Layout::new();
         let pipeline = Pipeline::compile(std::slice::from_ref(rule), &mut layout, &sets, 1)?;
+        let explainer = explains.then(|| RuleExplainer::new(rule, &mut layout, &sets));
+        let explainer = explainer
+            .transpose()
+            .map_err(|diagnostics| vec![Fault { rule: rule.id.clone(), diagnostics }])?;
         let mappings = self.mappings(&layout, &sets);
-        Ok(self.on(&Ground { pipeline, mappings }, rule, test))
+        Ok(Ground { pipeline, mappings, explainer })
     }
 
     fn on(&self, ground: &Ground, rule: &Arc<Rule>, test: &RuleTest) -> Trial {
@@ -182,7 +210,8 @@ impl Bench<'_> {
                 offset += 1;
                 let made = self.event(event, n, (position, time), &tables, &ground.mappings);
                 let after = run.pipeline.clock();
-                run.take(rule, made, Happened { entry, n, of: event.times, time, after });
+                let happened = Happened { entry, n, of: event.times, time, after };
+                run.take((rule, ground.explainer.as_ref()), made, happened);
             }
         }
         run.end(rule, test)
@@ -235,11 +264,20 @@ struct Run {
 }
 
 impl Run {
-    fn take(&mut self, rule: &Rule, made: Result<Event, String>, happened: Happened) {
+    fn take(
+        &mut self,
+        (rule, explainer): (&Rule, Option<&RuleExplainer>),
+        made: Result<Event, String>,
+        happened: Happened,
+    ) {
         let fate = match made {
             Ok(event) => {
                 self.pipeline.event(&event, &mut self.findings);
-                self.fate(rule)
+                let fate = self.fate(rule);
+                match explainer {
+                    Some(explainer) => why::explained(fate, &explainer.explain(&event)),
+                    None => fate,
+                }
             }
             Err(why) => {
                 if !self.mistakes.contains(&why) {
@@ -262,13 +300,13 @@ impl Run {
             names().zip(key.shown().iter().map(Scalar::to_json)).collect::<BTreeMap<_, _>>()
         });
         if !self.pipeline.unkeyed().is_empty() {
-            Fate::Unkeyed
+            Fate::Unkeyed(Vec::new())
         } else if self.findings.notes.iter().any(late) {
             Fate::Late
         } else if fired.is_empty() && self.pipeline.met().is_empty() {
-            Fate::Unmet
+            Fate::Unmet(None)
         } else {
-            Fate::Met { keys: keys.collect(), fired }
+            Fate::Met { parts: Vec::new(), keys: keys.collect(), fired }
         }
     }
 
@@ -310,6 +348,13 @@ impl Run {
         });
         let (mut mistakes, pairs) = (self.mistakes, verdict(&test.expect, &alerts, test.start));
         mistakes.extend(pairs.mistakes());
+        // Where no alert is expected, nobody asks why an event does not match.
+        let unexplained = if test.expect.is_empty() {
+            why::keep_nearest(&mut self.moments, 0);
+            0
+        } else {
+            why::keep_nearest(&mut self.moments, why::REASONS_MAX)
+        };
         Story {
             rule: rule.id.clone(),
             name: test.name.clone(),
@@ -319,6 +364,7 @@ impl Run {
             alerts,
             pairs,
             mistakes,
+            unexplained,
         }
     }
 }

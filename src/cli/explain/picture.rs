@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use crate::engine::RuleExplanation;
 use crate::engine::explain::{ExceptionExplanation, Outcome, PartExplanation};
 use crate::query::Explanation;
-use crate::query::explain::{Kind, Seen};
+use crate::query::explain::Kind;
 
 /// Values stand below each other up to this column; behind a longer query they follow it.
 const COLUMN_MAX: usize = 56;
@@ -119,7 +117,7 @@ fn query_rows(told: &Explanation, depth: usize, rows: &mut Vec<Row>) {
     match (told.kind, told.parts.as_slice()) {
         // A denied term is one line: what was seen is the term's.
         (Kind::Not, [denied]) if denied.parts.is_empty() => {
-            rows.push(row(&told.query, seen(denied)));
+            rows.push(row(&told.query, denied.seen_in_words()));
             return;
         }
         (Kind::All, _) => rows.push(row("all of", String::new())),
@@ -127,29 +125,12 @@ fn query_rows(told: &Explanation, depth: usize, rows: &mut Vec<Row>) {
         (Kind::Not, _) => rows.push(row("not", String::new())),
         (Kind::Element, _) => rows.push(row("element", told.query.clone())),
         (Kind::Term | Kind::FreeText | Kind::Elements, _) => {
-            rows.push(row(&told.query, seen(told)));
+            rows.push(row(&told.query, told.seen_in_words()));
         }
     }
     for part in &told.parts {
         query_rows(part, depth + 1, rows);
     }
-}
-
-fn seen(told: &Explanation) -> String {
-    let shown = told.seen.iter().map(|Seen { field, values, more }| {
-        let values: Vec<String> = values.iter().map(Value::to_string).collect();
-        match (told.kind, values.is_empty(), more) {
-            (Kind::FreeText, true, _) => "no text of the record contains it".to_owned(),
-            (Kind::FreeText, false, _) => format!("in {}", values.join(", ")),
-            (Kind::Elements, _, 0) => format!("{field} has no elements"),
-            (Kind::Elements, _, 1) => format!("{field} has 1 element"),
-            (Kind::Elements, _, more) => format!("{field} has {more} elements"),
-            (_, true, _) => format!("{field} is missing"),
-            (_, false, 0) => format!("{field} = {}", values.join(", ")),
-            (_, false, more) => format!("{field} = {} and {more} more", values.join(", ")),
-        }
-    });
-    shown.collect::<Vec<_>>().join("; ")
 }
 
 /// Where the event goes, if it goes anywhere.
