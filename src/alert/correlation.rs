@@ -164,6 +164,14 @@ pub enum Note {
         /// The rule.
         rule: Arc<str>,
     },
+    /// The list that the rule expects has grown beyond
+    /// [`EXPECTED_MAX`](crate::detectors::EXPECTED_MAX): it goes on to expect what was in it before.
+    TooManyExpected {
+        /// The rule.
+        rule: Arc<str>,
+        /// How many entries.
+        found: usize,
+    },
     /// The signal names a version of a rule that is not known here, and was not judged.
     UnknownRule {
         /// The rule.
@@ -336,9 +344,9 @@ impl Correlation {
         }
         self.judging = Some(Judging { rule: rule.clone(), timer: false });
         let first = self.ran.unwrap_or(event.time);
-        let at = self.starts.of(judge, &signal.key, first);
+        let (at, expected) = self.starts.of(judge, &signal.key, first);
         let start = RuleStart { at, warm: self.warm };
-        let arrival = Arrival { judge, event, signal, clock, start };
+        let arrival = Arrival { judge, event, signal, clock, start, expected };
         // What counts on arrival needs every event that it had; what judges each one does not.
         let counts = judge.rule().detector.is_some();
         let monotone = counts && judge.rule().decides() == Decides::OnArrival;
@@ -391,7 +399,8 @@ impl Correlation {
         Progress::More
     }
 
-    /// Rules that have not been watching yet are from now on, and with them the keys they expect.
+    /// Rules that have not been watching yet are from now on, and with them the keys they expect; and
+    /// those whose list has changed expect what it holds now.
     fn begin(&mut self, rules: &Rules, out: &mut Findings) {
         let Some(now) = self.clock.now() else { return };
         let first = self.ran.unwrap_or(now);
@@ -402,13 +411,22 @@ impl Correlation {
             }
             // What is made now has no say in what the clock has passed.
             let clock = self.ran.map(|ran| ran - judge.rule().lateness);
-            for (key, at) in self.starts.begin(judge, first, self.live) {
+            let changes = self.starts.begin(judge, first, self.live);
+            if let Some(found) = changes.refused {
+                out.notes.push(Note::TooManyExpected { rule: rule.clone(), found });
+            }
+            for key in changes.released {
+                self.judging = Some(Judging { rule: rule.clone(), timer: true });
+                let release = |entry: &mut Entry| entry.release(judge, first, out);
+                self.keys.interrupt(first, rule, key.bytes(), release);
+            }
+            for (key, at) in changes.expected {
                 self.judging = Some(Judging { rule: rule.clone(), timer: true });
                 let start = RuleStart { at, warm: self.warm };
                 let touch = Touch { time: Timestamp::MAX, monotone: false };
                 let (_, insert) =
                     self.keys.touch(rule, key.bytes(), touch, Entry::default, |entry| {
-                        entry.expect(judge, key, start, clock.unwrap_or(Timestamp::MIN));
+                        entry.expect(judge, &key, start, clock.unwrap_or(Timestamp::MIN));
                     });
                 if matches!(insert, Insert::Evicted | Insert::Refused) {
                     out.notes.push(Note::Evicted { rule: rule.clone() });

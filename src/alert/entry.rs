@@ -18,7 +18,7 @@ use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
 use super::recent::{EVENTS_PER_KEY, Matching, Recent, Taken, maybe_time, put_maybe_time};
 use super::record::{Alert, Resolution};
-use super::render::{refresh_samples, sample};
+use super::render::{show_opener, tell};
 use super::rules::Judge;
 use super::values::Values;
 use super::window::{Memory, Window, fresh};
@@ -58,8 +58,10 @@ pub(super) struct Arrival<'a> {
     pub(super) signal: &'a Signal,
     /// The rule's clock.
     pub(super) clock: Timestamp,
-    /// Since when the rule has been watching.
+    /// Since when the rule has been watching the key.
     pub(super) start: RuleStart,
+    /// Whether it expects it.
+    pub(super) expected: bool,
 }
 
 /// A version of a rule that is known.
@@ -346,7 +348,7 @@ impl Entry {
         occurrence: Option<&Occurrence>,
         said: &mut Verdicts,
     ) -> Outcome {
-        let Arrival { judge, event, signal, clock, start } = *arrival;
+        let Arrival { judge, event, clock, start, expected, .. } = *arrival;
         let rule = judge.rule();
         let (Some(detector), Some(occurrence)) = (&rule.detector, occurrence) else {
             said.push(Firing {
@@ -362,7 +364,7 @@ impl Entry {
             return Outcome::Judged;
         };
         let mut outcome = Outcome::Judged;
-        let fresh = || fresh(judge, &**detector, &signal.key, start, clock);
+        let fresh = || fresh(&**detector, start, expected, clock);
         let mut window = self.take_window(rule).unwrap_or_else(|| Window::new(rule, fresh()));
         if window.memory.live(&**detector).is_err() {
             outcome = Outcome::Unreadable;
@@ -375,22 +377,54 @@ impl Entry {
         outcome
     }
 
-    /// The rule expects to hear of the key, whether it has had events or not. `clock` is the rule's.
+    /// The rule expects to hear of the key, from `start` on, whether it has had events or not. `clock` is
+    /// the rule's.
     pub(super) fn expect(&mut self, judge: &Judge, key: &Key, start: RuleStart, clock: Timestamp) {
         let rule = judge.rule();
         let Some(detector) = &rule.detector else { return };
         self.version = rule.hash;
         self.key.get_or_insert_with(|| key.clone());
         (self.lateness, self.reach) = (rule.lateness, reach(rule));
-        let fresh = || fresh(judge, &**detector, key, start, clock);
+        let fresh = || fresh(&**detector, start, true, clock);
         let mut window = self.take_window(rule).unwrap_or_else(|| Window::new(rule, fresh()));
         if window.memory.live(&**detector).is_err() {
             window.memory = Memory::Live(fresh());
         }
         if let Memory::Live(memory) = &mut window.memory {
-            memory.expect();
+            memory.expect(start.at);
         }
         self.put_window(window);
+    }
+
+    /// The rule does not expect to hear of the key any more, from `at` on, a time of the stream's clock.
+    /// No firing can come that an alert about its silence would grow by, so it is told to be over now.
+    /// Gives whether there is anything left to remember.
+    pub(super) fn release(&mut self, judge: &Judge, at: Timestamp, out: &mut Findings) -> bool {
+        let rule = judge.rule();
+        let window = rule.detector.as_ref().zip(self.take_window(rule));
+        if let Some((detector, mut window)) = window
+            && window.memory.live(&**detector).is_ok()
+            && let Memory::Live(memory) = &mut window.memory
+        {
+            let mut said = Verdicts::new();
+            memory.release(at, &mut said);
+            self.put_window(window);
+            self.hear(judge, &said, at, None, out);
+        }
+        let (over, open) =
+            std::mem::take(&mut self.lives).into_iter().partition(Life::is_sustained);
+        self.lives = open;
+        for mut life in Vec::into_iter(over) {
+            let held = life.release(at);
+            life.recount(&self.recent);
+            life.resolve();
+            if held {
+                life.alert.resolution = Some(Resolution::NotExpected);
+            }
+            tell(&mut life, Some(judge), &self.recent, &self.values, &mut out.alerts);
+        }
+        self.settle(at);
+        !self.lives.is_empty() || self.expires_at() > at
     }
 
     /// The window of a version, which is to be put back.
@@ -559,26 +593,4 @@ fn spelt(key: &Key, rule: &Rule, fields: &Fields) -> Key {
     });
     let own = Key::new(&names, &parts.collect::<Vec<_>>());
     if own == *key { own } else { key.clone() }
-}
-
-fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields) {
-    if let Some(position) = &firing.position {
-        life.alert.samples.push(sample(position, firing.time, fields));
-    }
-}
-
-/// Hands over the record as it now stands. Without the rule the words are those last told.
-fn tell(
-    life: &mut Life,
-    judge: Option<&Judge>,
-    recent: &Recent,
-    values: &Values,
-    out: &mut Vec<Alert>,
-) {
-    refresh_samples(life, recent);
-    if let Some(judge) = judge {
-        judge.word(life, values);
-    }
-    life.told();
-    out.push(life.alert.clone());
 }

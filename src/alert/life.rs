@@ -246,6 +246,11 @@ impl Life {
         self.sustained.is_some_and(|sustained| sustained.ended.is_none())
     }
 
+    /// Whether it is of the kind that stays open until its condition is false.
+    pub(super) fn is_sustained(&self) -> bool {
+        self.sustained.is_some()
+    }
+
     /// From which rule clock on its resolve is told: past the end, and `keep_open` further than when
     /// the last firing arrived, for others may be as late as that one was. Where the condition still
     /// holds, firings come from the clock, never late, and the key is to be forgotten on time.
@@ -353,6 +358,14 @@ impl Life {
         self.alert.status = AlertStatus::Resolved;
         self.alert.resolved_at = Some(end);
         self.alert.resolution = Some(resolution);
+    }
+
+    /// It is over as of `at`, or before: nobody expects its key any more. Gives whether it was that which
+    /// ended it.
+    pub(super) fn release(&mut self, at: Timestamp) -> bool {
+        let held = self.still_holds();
+        self.ended(at);
+        held
     }
 
     /// One event, one alert, over at once.

@@ -31,6 +31,8 @@ pub enum Resolution {
     RuleRemoved,
     /// A rule with neither detector nor group: one alert per event, over at once.
     OneEvent,
+    /// Its key has left the list of those that the rule expects to hear from.
+    NotExpected,
 }
 
 /// The parts of a rule that a reader of the alert needs.
@@ -238,8 +240,13 @@ mod tests {
         let words = |name: &str| schema["properties"][name]["enum"].clone();
         assert_eq!(words("status"), json!([AlertStatus::Open, AlertStatus::Resolved]));
         assert_eq!(words("severity"), json!(Severity::ALL));
-        let resolutions =
-            [Resolution::Quiet, Resolution::MaxOpen, Resolution::RuleRemoved, Resolution::OneEvent];
+        let resolutions = [
+            Resolution::Quiet,
+            Resolution::MaxOpen,
+            Resolution::RuleRemoved,
+            Resolution::OneEvent,
+            Resolution::NotExpected,
+        ];
         assert_eq!(words("resolution"), json!(resolutions));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Position, Severity, Timestamp};
+use crate::detectors::Firing;
 use crate::engine::Fields;
 use crate::event::{Event, FieldName, Scalar, Wanted};
 use crate::rule::{ALERT_FIELDS, TemplateContext};
@@ -172,4 +173,27 @@ pub(super) fn refresh_samples(life: &mut Life, recent: &Recent) {
     }
     latest.sort_by_key(|sample| sample.time);
     life.alert.samples = std::iter::once(opener).chain(latest).collect();
+}
+
+/// Makes the event that opened an alert its first sample.
+pub(super) fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields) {
+    if let Some(position) = &firing.position {
+        life.alert.samples.push(sample(position, firing.time, fields));
+    }
+}
+
+/// Hands over the record as it now stands. Without the rule the words are those last told.
+pub(super) fn tell(
+    life: &mut Life,
+    judge: Option<&Judge>,
+    recent: &Recent,
+    values: &Values,
+    out: &mut Vec<Alert>,
+) {
+    refresh_samples(life, recent);
+    if let Some(judge) = judge {
+        judge.word(life, values);
+    }
+    life.told();
+    out.push(life.alert.clone());
 }

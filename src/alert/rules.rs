@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{Diagnostic, Severity, Timestamp};
-use crate::detectors::{EXPECTED_MAX, Occurrence};
+use crate::base::{Severity, Timestamp};
+use crate::detectors::Occurrence;
 use crate::engine::matching::Fault;
 use crate::engine::{Fields, Key, Signal, Signals};
 use crate::event::{FieldName, Layout, Scalar};
 use crate::query::{Matcher, Sets};
 use crate::rule::Rule;
 
+use super::expected::Expected;
 use super::values::Values;
 
 /// Rules by id and version.
@@ -34,8 +35,8 @@ pub struct Judge {
     pub(super) values: Vec<Arc<str>>,
     /// Fields that the detector reads, in its order.
     pub(super) reads: Vec<Arc<str>>,
-    /// The keys that it watches though they may never have had an event, by their bytes.
-    expected: BTreeMap<Arc<[u8]>, Key>,
+    /// The keys that it watches though they may never have had an event.
+    expected: Expected,
 }
 
 impl Rules {
@@ -105,16 +106,8 @@ impl Judge {
         let names = |fields: Vec<FieldName>| fields.iter().map(|f| f.to_string().into()).collect();
         let values = names(rule.values_fields());
         let reads = names(rule.detector.as_ref().map_or_else(Vec::new, |d| d.fields()));
-        let names: Vec<String> = rule.group_by.iter().map(ToString::to_string).collect();
-        let expected = rule.detector.as_ref().map_or_else(Vec::new, |d| d.expected(sets));
-        if expected.len() > EXPECTED_MAX {
-            // Only a list can be that long: what a rule file names was checked with it.
-            let message = format!("expected at most {EXPECTED_MAX} keys, found {}", expected.len());
-            let diagnostics = vec![Diagnostic::of_file("bad-expect", message)];
-            return Err(Fault { rule: rule.id.clone(), diagnostics });
-        }
-        let expected = expected.iter().map(|values| Key::new(&names, values));
-        let expected = expected.map(|key| (key.bytes().clone(), key)).collect();
+        let expected = Expected::new(&rule, sets)
+            .map_err(|mistake| Fault { rule: rule.id.clone(), diagnostics: vec![mistake] })?;
         Ok(Self { rule, layout, cases, values, reads, expected })
     }
 
@@ -142,13 +135,8 @@ impl Judge {
     }
 
     /// The keys that it watches though they may never have had an event.
-    pub(super) fn expected(&self) -> impl Iterator<Item = &Key> {
-        self.expected.values()
-    }
-
-    /// Whether this is one of them.
-    pub(super) fn expects(&self, key: &Key) -> bool {
-        self.expected.contains_key(key.bytes())
+    pub(super) fn expected(&self) -> &Expected {
+        &self.expected
     }
 
     /// Whether its clock firings come for want of events.

@@ -1,20 +1,32 @@
-//! Since when rules have been watching, in one signals partition (RULES §4, *Start*).
+//! Since when rules have been watching, and whom they expect, in one signals partition (RULES §4,
+//! *Start*, *absence*).
 //!
 //! A start is the clock at which a version of a rule became active. Of what decides on the clock it must
 //! outlive the process: what must have seen its whole period would be silent after every restart, and
 //! keys that never had an event would be expected anew. So these are handed over to be written down,
 //! and come back when the partition does. What decides on arrival has no use for its start.
+//!
+//! The keys that a rule expects may come from a list, and lists change while the rule runs. At the first
+//! tick that is new and finds another list, the keys that have come are expected from the clock of then,
+//! and those that have left are not any more. Which tick that is depends on when this process read the
+//! file; so it is written down with what came of that tick, key by key. From then on it is a fact: who
+//! reads the log again, whatever list it has, expects those that were expected when the log was last
+//! worked on, and compares them with its list only when that is behind it.
+//!
+//! Of a key that has left nothing is kept, for nothing can depend on it: its alert is told to be over at
+//! that very tick. If it comes back, it is expected from then on. Two processes that have different lists
+//! differ about the keys of a partition that goes from one to the other: it goes by the list of whoever
+//! has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::Timestamp;
 use crate::detectors::Decides;
 use crate::engine::{Key, partition_of};
 use crate::state::codec::{self, Broken, Reader};
 
+use super::expected::Keys;
 use super::rules::Judge;
 
 /// A version of a rule, as far as memory goes: its id and fingerprint.
@@ -29,9 +41,22 @@ pub struct RuleBegan {
     pub fingerprint: u64,
     /// The clock at which the version became active.
     pub at: Timestamp,
-    /// Since when each of its keys is expected, by the hash of its bytes: a list may grow while its
+    /// The keys that are expected now and were not before, and since when: a list may grow while its
     /// rule runs. Only those that the partition owns.
-    pub expected: BTreeMap<u64, Timestamp>,
+    pub expected: BTreeMap<Key, Timestamp>,
+    /// The keys that were expected before and are not now.
+    pub released: BTreeSet<Key>,
+}
+
+/// What is to be done about the keys that a rule expects.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// They are to be watched, since then.
+    pub(super) expected: Vec<(Key, Timestamp)>,
+    /// They are not to be watched any more.
+    pub(super) released: Vec<Key>,
+    /// The list has so many entries, which is too many: nothing came of it.
+    pub(super) refused: Option<usize>,
 }
 
 /// The starts of all versions that a partition has seen.
@@ -40,8 +65,8 @@ pub(super) struct Starts {
     /// Which of how many partitions this is.
     place: (u32, u32),
     known: BTreeMap<Version, Start>,
-    /// Versions that were begun, and whether while records were new.
-    begun: BTreeMap<Version, bool>,
+    /// Versions that were begun.
+    begun: BTreeMap<Version, Begun>,
     /// What is to be written down.
     news: Vec<RuleBegan>,
 }
@@ -49,8 +74,17 @@ pub(super) struct Starts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Start {
     at: Timestamp,
-    /// As in [`RuleBegan`]; `None`: events have met the version, but it was not begun here.
-    expected: Option<BTreeMap<u64, Timestamp>>,
+    /// Since when each key is expected; `None`: events have met the version, but it was not begun here.
+    expected: Option<BTreeMap<Key, Timestamp>>,
+}
+
+/// How a version was last begun.
+#[derive(Debug)]
+enum Begun {
+    /// While the log was read again: as it is written down.
+    Again,
+    /// While records were new: with these keys.
+    Live(Arc<Keys>),
 }
 
 impl Starts {
@@ -59,51 +93,68 @@ impl Starts {
         Self { place, known: BTreeMap::new(), begun: BTreeMap::new(), news: Vec::new() }
     }
 
-    /// Since when a version is watching a key; from `now` on if it was not yet.
-    pub(super) fn of(&mut self, judge: &Judge, key: &Key, now: Timestamp) -> Timestamp {
+    /// Since when a version is watching a key, and whether it expects it; from `now` on if it was not
+    /// watching yet.
+    pub(super) fn of(&mut self, judge: &Judge, key: &Key, now: Timestamp) -> (Timestamp, bool) {
         let fresh = || Start { at: now, expected: None };
         let start = self.known.entry(version(judge)).or_insert_with(fresh);
-        let expected = start.expected.as_ref().and_then(|expected| expected.get(&hash(key)));
-        expected.copied().unwrap_or(start.at)
+        let expected = start.expected.as_ref().and_then(|expected| expected.get(key));
+        (expected.copied().unwrap_or(start.at), expected.is_some())
     }
 
-    /// The version is active: from `now` on, unless it was before. Gives the keys that it expects here
-    /// and since when, the first time that it is asked. While the log is only read again (not `live`)
-    /// nothing begins that had not begun when it was written.
-    pub(super) fn begin<'j>(
-        &mut self,
-        judge: &'j Judge,
-        now: Timestamp,
-        live: bool,
-    ) -> Vec<(&'j Key, Timestamp)> {
+    /// The version is active: from `now` on, unless it was before. Says what is to be done about the
+    /// keys that it expects here, the first time that it is asked and whenever they have changed. While
+    /// the log is only read again (not `live`) nothing begins that had not begun when it was written.
+    pub(super) fn begin(&mut self, judge: &Judge, now: Timestamp, live: bool) -> Changes {
         let version = version(judge);
-        if self.begun.get(&version).is_some_and(|before| *before || !live) {
-            return Vec::new();
+        match self.begun.get(&version) {
+            Some(Begun::Live(keys)) if !live || judge.expected().is_current(keys) => {
+                return Changes::default();
+            }
+            Some(Begun::Again) if !live => return Changes::default(),
+            _ => {}
         }
-        self.begun.insert(version.clone(), live);
-        let (index, of) = self.place;
-        let own = |key: &&Key| partition_of(&judge.rule().id, key.bytes(), of) == index;
-        let keys = judge.expected().filter(own);
         let known = self.known.get(&version);
         let before = known.and_then(|known| known.expected.as_ref());
         if !live {
-            let since = |key: &'j Key| Some((key, *before?.get(&hash(key))?));
-            return keys.filter_map(since).collect();
+            self.begun.insert(version, Begun::Again);
+            let before = before.into_iter().flatten();
+            let expected = before.map(|(key, since)| (key.clone(), *since)).collect();
+            return Changes { expected, ..Changes::default() };
         }
+
+        let keys = judge.expected().now();
+        let (index, of) = self.place;
+        let own = keys.iter().filter(|key| partition_of(&version.0, key.bytes(), of) == index);
         let at = known.map_or(now, |known| known.at);
         let since = |key: &Key| match before {
             None => at,
             // New in its list.
-            Some(before) => before.get(&hash(key)).copied().unwrap_or(now),
+            Some(before) => before.get(key).copied().unwrap_or(now),
         };
-        let keys: Vec<_> = keys.map(|key| (key, since(key))).collect();
-        let expected: BTreeMap<_, _> = keys.iter().map(|(key, at)| (hash(key), *at)).collect();
-        if judge.rule().decides() == Decides::OnTheClock && before != Some(&expected) {
+        let expected: BTreeMap<Key, Timestamp> = own.map(|key| (key.clone(), since(key))).collect();
+        let is_new = |key: &Key| before.is_none_or(|before| !before.contains_key(key));
+        let came = expected.iter().filter(|(key, _)| is_new(key));
+        let came: BTreeMap<Key, Timestamp> = came.map(|(key, at)| (key.clone(), *at)).collect();
+        let left = before.into_iter().flat_map(BTreeMap::keys);
+        let released: BTreeSet<Key> =
+            left.filter(|key| !expected.contains_key(*key)).cloned().collect();
+
+        // Memory that was not made here must hear of all of them, once.
+        let first = !matches!(self.begun.get(&version), Some(Begun::Live(_)));
+        let changes = Changes {
+            expected: if first { &expected } else { &came }.clone().into_iter().collect(),
+            released: released.iter().cloned().collect(),
+            refused: keys.refused(),
+        };
+        let has_news = before.is_none() || !came.is_empty() || !released.is_empty();
+        if judge.rule().decides() == Decides::OnTheClock && has_news {
             let (rule, fingerprint) = version.clone();
-            self.news.push(RuleBegan { rule, fingerprint, at, expected: expected.clone() });
+            self.news.push(RuleBegan { rule, fingerprint, at, expected: came, released });
         }
+        self.begun.insert(version.clone(), Begun::Live(keys));
         self.known.insert(version, Start { at, expected: Some(expected) });
-        keys
+        changes
     }
 
     /// What began since the last call, in order of the rules.
@@ -111,10 +162,15 @@ impl Starts {
         std::mem::take(&mut self.news)
     }
 
-    /// What was written down before.
+    /// What was written down before, in the order in which it was.
     pub(super) fn restore(&mut self, began: RuleBegan) {
-        let RuleBegan { rule, fingerprint, at, expected } = began;
-        self.known.insert((rule, fingerprint), Start { at, expected: Some(expected) });
+        let RuleBegan { rule, fingerprint, at, expected, released } = began;
+        let fresh = || Start { at, expected: None };
+        let start = self.known.entry((rule, fingerprint)).or_insert_with(fresh);
+        start.at = at;
+        let known = start.expected.get_or_insert_default();
+        known.retain(|key, _| !released.contains(key));
+        known.extend(expected);
     }
 
     /// Appends an encoding that [`Self::restore_encoded`] reads.
@@ -128,7 +184,7 @@ impl Starts {
             if let Some(expected) = &start.expected {
                 codec::put_len(out, expected.len());
                 for (key, since) in expected {
-                    out.extend_from_slice(&key.to_le_bytes());
+                    key.encode(out);
                     codec::put_time(out, *since);
                 }
             }
@@ -146,7 +202,7 @@ impl Starts {
             } else {
                 let mut expected = BTreeMap::new();
                 for _ in 0..bytes.count()? {
-                    expected.insert(bytes.fixed()?, bytes.time()?);
+                    expected.insert(Key::decode(bytes)?, bytes.time()?);
                 }
                 Some(expected)
             };
@@ -159,8 +215,4 @@ impl Starts {
 
 fn version(judge: &Judge) -> Version {
     (judge.rule().id.clone(), judge.rule().fingerprint)
-}
-
-fn hash(key: &Key) -> u64 {
-    xxh3_64(key.bytes())
 }

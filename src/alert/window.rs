@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::detectors::{Detector, KeyState, RuleStart, Verdicts};
-use crate::engine::Key;
 use crate::rule::Rule;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::life::{duration, put_duration};
 use super::recent::{maybe_time, put_maybe_time};
-use super::rules::Judge;
 
 /// A detector's memory.
 #[derive(Debug)]
@@ -108,17 +106,17 @@ impl Window {
 }
 
 /// The memory of a key that has none. What the rule's clock has passed is not decided by it: should
-/// something have happened then, it was told then.
+/// something have happened then, it was told then. `expected`: whether the rule expects the key, since
+/// `start`.
 pub(super) fn fresh(
-    judge: &Judge,
     detector: &dyn Detector,
-    key: &Key,
     start: RuleStart,
+    expected: bool,
     clock: Timestamp,
 ) -> Box<dyn KeyState> {
     let mut memory = detector.fresh(start);
-    if judge.expects(key) {
-        memory.expect();
+    if expected {
+        memory.expect(start.at);
     }
     memory.advance(clock, &mut Verdicts::new());
     memory

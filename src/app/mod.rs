@@ -19,6 +19,7 @@ use crate::base::diagnostic::SourceText;
 use crate::base::metrics::Metrics;
 use crate::base::{Clock, Diagnostics, Timestamp};
 use crate::config::{Config, read_file, read_tree, sample_names};
+use crate::detectors::EXPECTED_MAX;
 use crate::engine::Program;
 use crate::event::Layout;
 use crate::kafka::{Cluster, Health, State, Topics, Worker};
@@ -277,12 +278,17 @@ impl Daemon {
     /// Mistakes in rules and mappings with their places; a cluster that does not answer or is not
     /// set up right, with the fix; an admin address that is taken.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         roles: &[Role],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         crate::delivery::http::install_crypto();
         let prepared = prepare(&config, clock.now())?;
+        for detector in prepared.rules.enabled().filter_map(|rule| rule.detector.as_deref()) {
+            if let Some(list) = detector.expected_list() {
+                config.watch.limit(list, EXPECTED_MAX);
+            }
+        }
         let metrics = Metrics::new();
         let shared = Arc::new(Mutex::new(Parts::absent("starting")));
         let (stopped, heard) = watch::channel(false);

@@ -55,8 +55,17 @@ struct File {
 /// What a file's text becomes.
 #[derive(Debug, Clone)]
 enum Contents {
-    List { name: String, sets: Sets },
-    Table { name: String, key: String, table: Live<Table> },
+    /// At most so many entries; a list that is too long for a query was refused before.
+    List {
+        name: String,
+        sets: Sets,
+        most: usize,
+    },
+    Table {
+        name: String,
+        key: String,
+        table: Live<Table>,
+    },
 }
 
 /// What tells one state of a file from another without reading it.
@@ -91,7 +100,8 @@ enum Found {
 impl Watch {
     /// Adds a list of `sets`, read from `path`; `text` is what it held.
     pub(super) fn list(&mut self, name: &str, path: PathBuf, text: &str, sets: &Sets) {
-        let contents = Contents::List { name: name.to_owned(), sets: sets.clone() };
+        let contents =
+            Contents::List { name: name.to_owned(), sets: sets.clone(), most: usize::MAX };
         self.files.push(File::new(path, contents, text));
     }
 
@@ -107,6 +117,18 @@ impl Watch {
         let (name, key) = (name.to_owned(), key.to_owned());
         let contents = Contents::Table { name, key, table: table.clone() };
         self.files.push(File::new(path, contents, text));
+    }
+
+    /// Refuses contents of a list with more than `most` entries from now on: a rule expects to hear from
+    /// each of them.
+    pub fn limit(&mut self, list: &str, most: usize) {
+        for file in &mut self.files {
+            if let Contents::List { name, most: own, .. } = &mut file.contents
+                && name == list
+            {
+                *own = most.min(*own);
+            }
+        }
     }
 
     /// To be held by whoever judges a record.
@@ -243,7 +265,7 @@ impl Contents {
 
     fn len(&self) -> usize {
         match self {
-            Self::List { name, sets } => sets.list(name).map_or(0, |list| list.len()),
+            Self::List { name, sets, .. } => sets.list(name).map_or(0, |list| list.len()),
             Self::Table { table, .. } => table.with(Table::len),
         }
     }
@@ -251,8 +273,14 @@ impl Contents {
     /// Puts the text in place of what was there. Both are made and dropped outside of the gate.
     fn take(&self, file: &Path, text: &str, gate: &Gate) -> Result<usize, Vec<String>> {
         match self {
-            Self::List { name, sets } => {
+            Self::List { name, sets, most } => {
                 let list = sets.reread(name, text)?;
+                if list.len() > *most {
+                    let found = list.len();
+                    return Err(vec![format!(
+                        "expected at most {most} entries, for a rule expects to hear from each, found {found}"
+                    )]);
+                }
                 drop(gate.change(|| sets.swap_list(name, list)));
             }
             Self::Table { key, table, .. } => {
@@ -360,6 +388,20 @@ mod tests {
         assert!(bench.holds("eve") && !bench.holds("bob") && !bench.holds("10.2.3.4"));
         bench.write("eve\n");
         assert_eq!([bench.look(), bench.look()], [Found::Nothing, Found::Taken(1)]);
+    }
+
+    #[test]
+    fn a_list_of_those_that_must_report_is_refused_beyond_its_limit() {
+        let mut bench = Bench::new();
+        bench.watch.limit("l", 2);
+        bench.watch.limit("other", 1);
+        bench.write("bob\nann\nBob\n");
+        assert_eq!([bench.look(), bench.look()], [Found::Nothing, Found::Taken(2)]);
+        bench.write("bob\nann\neve\n");
+        let why = "expected at most 2 entries, for a rule expects to hear from each, found 3";
+        let refused = Found::Refused(vec![why.to_owned()]);
+        assert_eq!([bench.look(), bench.look()], [Found::Nothing, refused]);
+        assert!(bench.holds("ann") && !bench.holds("eve"));
     }
 
     #[test]

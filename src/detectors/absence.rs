@@ -1,13 +1,19 @@
 //! `[absence]`: a key that should report stays silent.
 //!
 //! A key is watched from its first event on; the keys that `expect` names (then no others), and the
-//! one key of a rule without `group_by`, from the rule's start. The clock fires once, at the first
+//! one key of a rule without `group_by`, from the rule's start; an entry that comes to a list later, from
+//! the clock at which it came. The clock fires once, at the first
 //! T ≥ start + `within` at which (T − `within`, T] holds fewer than `fewer_than` events and lies
 //! wholly inside `during`; and again only after an event has satisfied it: after which the window that
 //! ends with it holds enough. The alert is over as of that event.
 //!
 //! When an alert was closed for its age, the key is forgotten until its next event; one that is
 //! expected stays, and fires again only after it was satisfied.
+//!
+//! A key that is not expected any more, for it left its list, is watched no longer: what the clock had not
+//! passed by then is not told, unless it is that an event has ended the silence. Of keys that are not
+//! expected where others are, no more than the newest `fewer_than` events are kept, until the clock has
+//! passed them: should the key be expected now, they are its first ones.
 //!
 //! Of an event only time and place are kept, and only while a window can reach it. Of events that
 //! stand closely together the middle ones are not kept, which changes no answer: see
@@ -56,7 +62,7 @@ expect = ["opsknight", "squadcast"]
             "expect",
             Shape::Any(&[Shape::Texts, Shape::Text]),
             "every key once it was seen",
-            "The keys that must report, at most 10,000: values of the `group_by` field (for several fields a list or a table of values each), or `@name` for a list as it is when Hark starts.",
+            "The keys that must report, at most 10,000: values of the `group_by` field (for several fields a list or a table of values each), or `@name` for the entries of a list: those that come to its file later are expected from then on, those that leave it no longer.",
         ),
         KeySpec::optional(
             "during",
@@ -74,7 +80,7 @@ pub const FEWER_THAN_MAX: usize = 1_000;
 /// One millisecond: what stands between a moment and the next.
 const NEXT: Duration = Duration::from_millis(1);
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The settings of one rule.
 #[derive(Debug)]
@@ -102,7 +108,6 @@ struct Settings {
 #[derive(Debug)]
 struct Watch {
     settings: Settings,
-    rule_start: Timestamp,
     expected: bool,
     /// From when it is watched; `None`: it is not.
     since: Option<Timestamp>,
@@ -114,8 +119,6 @@ struct Watch {
     next: Option<Timestamp>,
     /// What the windows from `decided` on can reach, and the newest event before that.
     events: Timeline<()>,
-    /// The newest event of a key that is not watched.
-    ignored: Timestamp,
 }
 
 fn parse(
@@ -216,22 +219,24 @@ impl Detector for Absence {
         }
     }
 
+    fn expected_list(&self) -> Option<&str> {
+        self.expect.as_ref()?.list()
+    }
+
     fn fresh(&self, start: RuleStart) -> Box<dyn KeyState> {
         let settings = self.settings.clone();
         let one_key = settings.one_key;
         let mut watch = Watch {
             settings,
-            rule_start: start.at,
             expected: false,
             since: None,
             silent: false,
             decided: Timestamp::MIN,
             next: None,
             events: Timeline::default(),
-            ignored: Timestamp::MIN,
         };
         if one_key {
-            watch.expect();
+            watch.expect(start.at);
         }
         Box::new(watch)
     }
@@ -244,12 +249,12 @@ impl Detector for Absence {
 impl KeyState for Watch {
     fn observe(&mut self, occurrence: &Occurrence, out: &mut Verdicts) {
         let time = occurrence.time;
-        if self.settings.only_expected && !self.expected {
-            self.ignored = self.ignored.max(time);
-            return;
-        }
         let placed = self.events.insert(time, &occurrence.position, (), usize::MAX);
         let Placed::At(at) = placed else { return };
+        if self.is_nobodys() {
+            self.keep_newest();
+            return;
+        }
         self.thin_around(at);
         let begins = self.since.is_none_or(|since| time < since);
         if begins && !self.expected {
@@ -274,12 +279,22 @@ impl KeyState for Watch {
         self.next.map(|next| next + NEXT)
     }
 
-    fn expect(&mut self) {
+    fn expect(&mut self, since: Timestamp) {
         if !self.expected {
             self.expected = true;
-            self.since = Some(self.rule_start);
+            self.since = Some(since);
             self.next = self.upcoming();
         }
+    }
+
+    fn release(&mut self, at: Timestamp, out: &mut Verdicts) {
+        if self.silent
+            && let Some(time) = self.first_satisfied().filter(|time| *time <= at)
+        {
+            out.ended(time);
+        }
+        (self.expected, self.silent, self.since, self.next) = (false, false, None, None);
+        self.keep_newest();
     }
 
     fn closed(&mut self) {
@@ -302,19 +317,20 @@ impl KeyState for Watch {
 
     fn expires_at(&self) -> Timestamp {
         // Silence can go on for ever, and is to be told whenever it begins.
-        if self.since.is_some() { Timestamp::MAX } else { self.ignored + NEXT }
+        if self.since.is_some() {
+            return Timestamp::MAX;
+        }
+        self.events.newest().map_or(Timestamp::MIN, |newest| newest + NEXT)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
-        codec::put_time(out, self.rule_start);
         let flags = [self.expected, self.silent, self.since.is_some(), self.next.is_some()];
         out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
         for time in self.since.iter().chain(&self.next) {
             codec::put_time(out, *time);
         }
         codec::put_time(out, self.decided);
-        codec::put_time(out, self.ignored);
         self.events.encode(out, |_, ()| {});
     }
 }
@@ -398,6 +414,18 @@ impl Watch {
         }
     }
 
+    /// Whether it is a key that is not expected where others are.
+    fn is_nobodys(&self) -> bool {
+        self.settings.only_expected && !self.expected
+    }
+
+    /// Lets go of what more events than make enough came after.
+    fn keep_newest(&mut self) {
+        while self.events.len() > self.settings.fewer_than {
+            self.events.take_oldest();
+        }
+    }
+
     fn thin_around(&mut self, at: usize) {
         let fewer_than = self.settings.fewer_than;
         // In order of arrival it is the one so many before the new one; from the back, for places
@@ -422,16 +450,15 @@ impl Watch {
     fn decode(settings: Settings, bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("an absence's memory of version 1"));
+            return Err(Broken("an absence's memory of version 2"));
         }
-        let rule_start = bytes.time()?;
         let flags = bytes.byte()?;
         let since = if flags & 4 == 0 { None } else { Some(bytes.time()?) };
         let next = if flags & 8 == 0 { None } else { Some(bytes.time()?) };
-        let (decided, ignored) = (bytes.time()?, bytes.time()?);
+        let decided = bytes.time()?;
         let events = Timeline::decode(&mut bytes, EVENTS_MAX, |_| Ok(()))?;
         bytes.end()?;
         let (expected, silent) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(Self { settings, rule_start, expected, since, silent, decided, next, events, ignored })
+        Ok(Self { settings, expected, since, silent, decided, next, events })
     }
 }

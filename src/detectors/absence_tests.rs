@@ -32,7 +32,8 @@ fn told(said: &Verdicts) -> Vec<String> {
     said.iter().map(one).collect()
 }
 
-/// Runs words: `e5` an event at 5 ms, `c9` the clock at 9 ms, `x` the alert is closed for its age.
+/// Runs words: `e5` an event at 5 ms, `c9` the clock at 9 ms, `x` the alert is closed for its age, `r9` the
+/// key is not expected any more from 9 ms on, `w9` it is again.
 /// The memory is written and read back after each.
 fn run(detector: &dyn Detector, mut state: Box<dyn KeyState>, script: &str) -> String {
     let mut all = Vec::new();
@@ -42,6 +43,12 @@ fn run(detector: &dyn Detector, mut state: Box<dyn KeyState>, script: &str) -> S
         match what {
             "e" => all.extend(told(&observe(&mut *state, &occurrence(number(), offset, vec![])))),
             "c" => all.extend(told(&advance(&mut *state, number()))),
+            "r" => {
+                let mut said = Verdicts::new();
+                state.release(at(number()), &mut said);
+                all.extend(told(&said));
+            }
+            "w" => state.expect(at(number())),
             _ => state.closed(),
         }
         state = again(detector, &*state);
@@ -60,7 +67,7 @@ fn check_expected(settings: &str, script: &str, expected: &str) {
     let text = format!("absence = {{ {settings}, expect = ['eve'] }}");
     let detector = detector(&SPEC, &text);
     let mut state = detector.fresh(start(0));
-    state.expect();
+    state.expect(at(0));
     assert_eq!(run(&*detector, state, script), expected, "{script}");
 }
 
@@ -121,6 +128,39 @@ fn keys_that_are_not_expected_are_left_alone_where_others_are() {
     assert_eq!((state.wake_at(), state.expires_at()), (None, at(51)));
     let state = again(&*detector, &*state);
     assert_eq!(run(&*detector, state, "c1000"), "");
+}
+
+#[test]
+fn of_a_key_that_is_not_expected_any_more_nothing_is_told_but_what_an_event_ended_before() {
+    check_expected(ONE, "c101 r150 c1000", "100(0)");
+    check_expected(ONE, "c50 r90 c1000", "");
+    // The clock has not passed 100, or not 140.
+    check_expected(ONE, "c50 r160 c1000", "");
+    check_expected(ONE, "c101 e140 r150 c1000", "100(0) ended 140");
+    check_expected(ONE, "c101 e160 r150 c1000", "100(0)");
+    check_expected(ONE, "e20 r40 e50 c1000", "");
+}
+
+#[test]
+fn expected_again_it_is_watched_from_then_on() {
+    check_expected(ONE, "c101 r150 w200 c300 c301", "100(0) 300(0)");
+    check_expected(ONE, "r10 w20 e90 c120 c190 c191", "190(0)");
+    // What came while it was not expected counts where a window reaches it.
+    check_expected(ONE, "r10 e30 w20 c121 c130 c131", "130(0)");
+    check_expected(ONE, "r10 e15 w20 c120 c121", "120(0)");
+    check_expected(TWO, "r10 e30 e40 e50 w20 c140 c141", "140(1 from 50)");
+    check_expected(TWO, "e5 e30 e40 r45 e50 w46 c146 c150 c151", "146(1 from 50)");
+}
+
+#[test]
+fn of_a_key_that_is_not_expected_no_more_is_kept_than_makes_enough() {
+    let detector = detector(&SPEC, "absence = { within = '1h', fewer_than = 3, expect = ['eve'] }");
+    let mut state = detector.fresh(start(0));
+    for n in 0..100 {
+        observe(&mut *state, &occurrence(n, n, vec![]));
+    }
+    assert_eq!(state.depends_on(), Some((at(97), at(99))));
+    assert_eq!(state.expires_at(), at(100));
 }
 
 #[test]
@@ -294,6 +334,10 @@ fn settings_are_checked_at_their_place() {
         wrong(&format!("expect = [{}]", many.join(",")))
             .contains("at most 10000 keys, found 10001")
     );
+    around.sets.insert_list("sources", List::new(many.iter().map(String::as_str)).0);
+    let text = "absence = { within = '1h', expect = '@sources' }";
+    expect!["Some(36..46) expected at most 10000 keys, found 10001"]
+        .assert_eq(&bench::read_in(&SPEC, &around, text).1.join("\n"));
 }
 
 #[test]
@@ -389,9 +433,9 @@ proptest! {
         let list = if expected.is_some() { ", expect = ['eve']" } else { "" };
         let text = format!("absence = {{ within = '{within}ms', fewer_than = {fewer_than}{list} }}");
         let detector = detector(&SPEC, &text);
-        let mut state = detector.fresh(start(expected.unwrap_or(0)));
+        let mut state = detector.fresh(start(0));
         if expected.is_some() {
-            state.expect();
+            state.expect(at(expected.unwrap_or(0)));
         }
         let mut clock = 0;
         let mut taken: BTreeSet<(i64, i64)> = BTreeSet::new();

@@ -252,6 +252,11 @@ pub trait Detector: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The list whose entries these are, if they come of one: they change with it.
+    fn expected_list(&self) -> Option<&str> {
+        None
+    }
+
     /// The memory of a key that has no events yet, of a rule that has been watching since `start`.
     fn fresh(&self, start: RuleStart) -> Box<dyn KeyState>;
 
@@ -274,8 +279,12 @@ pub trait KeyState: fmt::Debug + Send {
         None
     }
 
-    /// The key is expected to have events: watch it from the rule's start.
-    fn expect(&mut self) {}
+    /// The key is expected to have events, from this clock on: watch it. Changes nothing if it is.
+    fn expect(&mut self, _since: Timestamp) {}
+
+    /// The key is not expected any more, from this clock on. What was told of it is over then; it is said
+    /// only if an event of before, which waits to be decided, has ended it sooner.
+    fn release(&mut self, _at: Timestamp, _out: &mut Verdicts) {}
 
     /// An alert of the key was closed because it was open for `max_open`.
     fn closed(&mut self) {}

@@ -1,6 +1,7 @@
 //! Keys: the values of a rule's `group_by` fields, in one canonical form, and the signals partition
 //! that owns them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -9,7 +10,7 @@ use crate::event::Scalar;
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::{CANONICAL_BYTES, canonical};
 
-/// Whom a signal is about. Keys are equal when their canonical bytes are.
+/// Whom a signal is about. Keys are equal, and in order, as their canonical bytes are.
 #[derive(Debug, Clone)]
 pub struct Key {
     bytes: Arc<[u8]>,
@@ -65,6 +66,18 @@ impl PartialEq for Key {
 }
 
 impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
 
 /// The signals partition, out of `partitions`, that owns a rule's key. Frozen: records that are in
 /// Kafka were placed by it.

@@ -110,6 +110,14 @@ impl Sets {
         }
     }
 
+    /// The list of that name, as it will be whenever it is asked.
+    pub fn live_list(&self, name: &str) -> Option<Live<List>> {
+        match self.sets.get(name)? {
+            Set::List(list) => Some(list.clone()),
+            Set::Schedule(_) => None,
+        }
+    }
+
     /// The schedule of that name.
     pub fn schedule(&self, name: &str) -> Option<&Arc<Schedule>> {
         match self.sets.get(name)? {

@@ -287,8 +287,11 @@ impl Replay {
                 Note::Evicted { rule } | Note::Refused { rule, position: _ } => {
                     count(rule, |counts| counts.crowded += 1);
                 }
-                // No record is read twice, nothing is restored, and all rules are known.
-                Note::Duplicate { .. } | Note::Unreadable { .. } | Note::UnknownRule { .. } => {}
+                // No record is read twice, nothing is restored, all rules are known, no list changes.
+                Note::Duplicate { .. }
+                | Note::Unreadable { .. }
+                | Note::UnknownRule { .. }
+                | Note::TooManyExpected { .. } => {}
             }
         }
     }

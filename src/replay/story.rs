@@ -258,6 +258,7 @@ impl Story {
             (Moment::Resolves(alert), _) => {
                 let why = match alert.resolution {
                     Some(Resolution::MaxOpen) => "open for max_open",
+                    Some(Resolution::NotExpected) => "not expected any more",
                     Some(Resolution::OneEvent) => "one event, one alert",
                     Some(Resolution::Quiet | Resolution::RuleRemoved) | None => {
                         "quiet for keep_open"

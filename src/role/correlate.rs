@@ -16,6 +16,7 @@ use crate::alert::{
 };
 use crate::base::metrics::Metrics;
 use crate::base::{Clock, Gate};
+use crate::detectors::EXPECTED_MAX;
 use crate::engine::{self, PANICS_MAX};
 use crate::kafka::{Committed, Error, Log, OutRecord, Output, Record, Start, Task, TopicPartition};
 
@@ -121,13 +122,14 @@ impl Correlate {
     fn keep_starts(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
         for began in partition.correlation.take_began() {
-            let (key, payload) = write_start(record.partition, &began)?;
-            out.send(OutRecord {
-                topic: &self.settings.control,
-                key: Some(key.as_bytes()),
-                payload: Some(&payload),
-                ..OutRecord::default()
-            })?;
+            for (key, payload) in write_start(record.partition, &began)? {
+                out.send(OutRecord {
+                    topic: &self.settings.control,
+                    key: Some(key.as_bytes()),
+                    payload: payload.as_deref(),
+                    ..OutRecord::default()
+                })?;
+            }
         }
         Ok(())
     }
@@ -287,6 +289,10 @@ impl Correlate {
             Note::Evicted { rule } => {
                 metrics.evicted.with_label_values(&[rule.as_ref()]).inc();
                 tracing::warn!(%rule, "too many keys, the one touched longest ago is forgotten");
+                Ok(())
+            }
+            Note::TooManyExpected { rule, found } => {
+                tracing::error!(%rule, found, most = EXPECTED_MAX, "the list of those that must report has too many entries, the rule goes on to expect what was in it before");
                 Ok(())
             }
             Note::Refused { rule, position } => self.bury(

@@ -3,20 +3,25 @@
 //! *Rule versions* are written before a version is used, and read when a signal names one that is not
 //! loaded. So instances with different rules during a roll-out, and signals that were written before a
 //! rule was edited, are judged by the rule that made them. *Starts*: since when each version has been
-//! watching, per signals partition; written with the alerts of that moment, read with the partition.
+//! watching, per signals partition, and each key that it expects in a record of its own, for a list may
+//! hold thousands and change by one; written with the alerts of that moment, read with the partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::alert::RuleBegan;
 use crate::base::Timestamp;
 use crate::base::diagnostic::SourceText;
+use crate::engine::Key;
+use crate::event::Scalar;
 use crate::kafka::{Cluster, Error, OutRecord, read_to_end};
 use crate::query::Sets;
 use crate::rule::{self, Context, Rule};
+use crate::state::codec::Reader;
 
 /// How long writing all versions may take.
 const FLUSH_MAX: Duration = Duration::from_secs(30);
@@ -32,7 +37,8 @@ struct Version {
     text: String,
 }
 
-/// A version's start in one partition, as it stands in `control`.
+/// A version's start in one partition, or one of the keys that it expects there, as it stands in
+/// `control`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Began {
     /// The rule's id.
@@ -41,9 +47,20 @@ struct Began {
     fingerprint: String,
     /// Since when it has been watching.
     at: Timestamp,
-    /// Since when each key is expected, by its hash in hexadecimal.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    expected: BTreeMap<String, Timestamp>,
+    /// One key that it expects; none in the record of the start itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expects: Option<Expects>,
+}
+
+/// A key that a rule expects to hear from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Expects {
+    /// Its values, for who reads this.
+    shown: Vec<serde_json::Value>,
+    /// All that it is, in hexadecimal.
+    key: String,
+    /// Since when.
+    since: Timestamp,
 }
 
 /// The start of rule versions by signals partition.
@@ -121,14 +138,20 @@ impl Control {
     fn read(&mut self) -> Result<(), Error> {
         let (known, starts) = (&mut self.known, &mut self.starts);
         read_to_end(&self.cluster, &self.topic, &mut |record| {
-            let (Some(key), Some(payload)) = (record.key, record.payload) else { return };
-            let Ok(key) = std::str::from_utf8(key) else { return };
-            if key.starts_with("rule/")
+            let Some(Ok(key)) = record.key.map(std::str::from_utf8) else { return };
+            if let Some(partition) = start_of(key) {
+                let place = (partition, key.to_owned());
+                match record.payload.map(read_start) {
+                    Some(Some(began)) => drop(starts.insert(place, began)),
+                    // Not expected any more.
+                    None => drop(starts.remove(&place)),
+                    Some(None) => {}
+                }
+            } else if key.starts_with("rule/")
+                && let Some(payload) = record.payload
                 && let Ok(version) = serde_json::from_slice(payload)
             {
                 known.insert(key.to_owned(), version);
-            } else if let Some((partition, began)) = read_start(key, payload) {
-                starts.insert((partition, key.to_owned()), began);
             }
         })
     }
@@ -178,25 +201,59 @@ impl Versions for Control {
     }
 }
 
-/// Key and value of a start in `control`.
-pub(super) fn write_start(partition: i32, began: &RuleBegan) -> Result<(String, Vec<u8>), Error> {
-    let RuleBegan { rule, fingerprint, at, expected } = began;
+/// A record's key, and its value; none where the record before is to be forgotten.
+type Written = (String, Option<Vec<u8>>);
+
+/// The records of a start in `control`.
+pub(super) fn write_start(partition: i32, began: &RuleBegan) -> Result<Vec<Written>, Error> {
+    let RuleBegan { rule, fingerprint, at, expected, released } = began;
     let fingerprint = format!("{fingerprint:016x}");
-    let key = format!("start/{partition}/{rule}/{fingerprint}");
-    let expected = expected.iter().map(|(key, since)| (format!("{key:016x}"), *since)).collect();
-    let began = Began { rule: rule.to_string(), fingerprint, at: *at, expected };
-    Ok((key, serde_json::to_vec(&began).map_err(Error::task)?))
+    let start = format!("start/{partition}/{rule}/{fingerprint}");
+    let place = |key: &Key| format!("{start}/{:016x}", xxh3_64(key.bytes()));
+    let payload = |expects: Option<Expects>| {
+        let (rule, fingerprint) = (rule.to_string(), fingerprint.clone());
+        let began = Began { rule, fingerprint, at: *at, expects };
+        serde_json::to_vec(&began).map_err(Error::task)
+    };
+    let mut records = vec![(start.clone(), Some(payload(None)?))];
+    records.extend(released.iter().map(|key| (place(key), None)));
+    for (key, since) in expected {
+        let mut bytes = Vec::new();
+        key.encode(&mut bytes);
+        let shown = key.shown().iter().map(Scalar::to_json).collect();
+        let expects = Expects { shown, key: to_hex(&bytes), since: *since };
+        records.push((place(key), Some(payload(Some(expects))?)));
+    }
+    Ok(records)
 }
 
-/// A start, if this is one.
-pub(super) fn read_start(key: &str, payload: &[u8]) -> Option<(i32, RuleBegan)> {
+/// The partition that a key of `control` tells a start of, if it does.
+pub(super) fn start_of(key: &str) -> Option<i32> {
     let (partition, _) = key.strip_prefix("start/")?.split_once('/')?;
-    let Began { rule, fingerprint, at, expected } = serde_json::from_slice(payload).ok()?;
-    let hash = |text: &str| u64::from_str_radix(text, 16).ok();
-    let expected =
-        expected.iter().map(|(key, since)| Some((hash(key)?, *since))).collect::<Option<_>>()?;
-    let fingerprint = hash(&fingerprint)?;
-    Some((partition.parse().ok()?, RuleBegan { rule: rule.into(), fingerprint, at, expected }))
+    partition.parse().ok()
+}
+
+/// What the value of a start says.
+pub(super) fn read_start(payload: &[u8]) -> Option<RuleBegan> {
+    let Began { rule, fingerprint, at, expects } = serde_json::from_slice(payload).ok()?;
+    let fingerprint = u64::from_str_radix(&fingerprint, 16).ok()?;
+    let mut expected = BTreeMap::new();
+    if let Some(Expects { key, since, .. }) = expects {
+        let bytes = from_hex(&key)?;
+        let mut bytes = Reader::new(&bytes);
+        expected.insert(Key::decode(&mut bytes).ok()?, since);
+        bytes.end().ok()?;
+    }
+    Some(RuleBegan { rule: rule.into(), fingerprint, at, expected, released: BTreeSet::new() })
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digits = |at| hex.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    (0..hex.len()).step_by(2).map(digits).collect()
 }
 
 #[cfg(test)]
@@ -204,16 +261,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_reads_back_and_nothing_else_is_one() {
+    fn a_start_and_the_keys_that_it_expects_read_back_and_nothing_else_does() {
         let at = Timestamp::from_millis(1_767_614_400_000);
-        let expected = [(1, at), (u64::MAX, Timestamp::MAX)].into();
-        let began = RuleBegan { rule: "common/a".into(), fingerprint: 7, at, expected };
-        let (key, payload) = write_start(31, &began).unwrap();
-        expect_test::expect![[r#"start/31/common/a/0000000000000007 {"rule":"common/a","fingerprint":"0000000000000007","at":"2026-01-05T12:00:00Z","expected":{"0000000000000001":"2026-01-05T12:00:00Z","ffffffffffffffff":"9999-12-30T22:00:00Z"}}"#]]
-            .assert_eq(&format!("{key} {}", String::from_utf8_lossy(&payload)));
-        assert_eq!(read_start(&key, &payload), Some((31, began)));
-        assert_eq!(read_start("start/x/common/a/7", &payload), None);
-        assert_eq!(read_start("rule/31/a", &payload), None);
-        assert_eq!(read_start(&key, b"{}"), None);
+        let key = |name: &str| Key::new(&["user.name"], &[name.into()]);
+        let expected = [(key("Bob"), at), (key("ärger"), Timestamp::MAX)].into();
+        let released = [key("eve")].into();
+        let began = RuleBegan { rule: "common/a".into(), fingerprint: 7, at, expected, released };
+        let records = write_start(31, &began).unwrap();
+        let text = |payload: &Option<Vec<u8>>| match payload {
+            Some(payload) => String::from_utf8_lossy(payload).into_owned(),
+            None => "removed".to_owned(),
+        };
+        let told: Vec<String> =
+            records.iter().map(|(key, value)| format!("{key}\n    {}", text(value))).collect();
+        expect_test::expect![[r#"
+            start/31/common/a/0000000000000007
+                {"rule":"common/a","fingerprint":"0000000000000007","at":"2026-01-05T12:00:00Z"}
+            start/31/common/a/0000000000000007/94e401fa5156b359
+                removed
+            start/31/common/a/0000000000000007/378eccc66814e17f
+                {"rule":"common/a","fingerprint":"0000000000000007","at":"2026-01-05T12:00:00Z","expects":{"shown":["Bob"],"key":"0403626f62010503426f62","since":"2026-01-05T12:00:00Z"}}
+            start/31/common/a/0000000000000007/3d0bd1a5074bdfb6
+                {"rule":"common/a","fingerprint":"0000000000000007","at":"2026-01-05T12:00:00Z","expects":{"shown":["ärger"],"key":"0706c3a472676572010506c3a472676572","since":"9999-12-30T22:00:00Z"}}"#]].assert_eq(&told.join("\n"));
+
+        let mut back = RuleBegan { expected: BTreeMap::new(), ..began.clone() };
+        for (key, payload) in &records {
+            assert_eq!(start_of(key), Some(31));
+            let Some(payload) = payload else { continue };
+            let read = read_start(payload).unwrap();
+            assert_eq!((&read.rule, read.fingerprint, read.at), (&began.rule, 7, at));
+            back.expected.extend(read.expected);
+        }
+        assert_eq!(back, began);
+        let shown = |began: &RuleBegan| {
+            began.expected.keys().map(|key| key.shown().to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&back), shown(&began), "as they are spelt");
+        assert_eq!((start_of("start/x/common/a/7"), start_of("rule/31/a")), (None, None));
+        assert_eq!(read_start(b"{}"), None);
+        for cut in ["7", "0", "zz", "é"] {
+            let text = format!(
+                r#"{{"rule":"a","fingerprint":"7","at":"{at}","expects":{{"shown":[],"key":"{cut}","since":"{at}"}}}}"#
+            );
+            assert_eq!(read_start(text.as_bytes()), None, "{cut}");
+        }
     }
 }

@@ -261,6 +261,20 @@ impl<E: Entry> Store<E> {
         note(&mut self.changed, rule, key);
     }
 
+    /// The same for an entry whose turn has not come; nothing if there is none.
+    pub fn interrupt(
+        &mut self,
+        time: Timestamp,
+        rule: &Arc<str>,
+        key: &Arc<[u8]>,
+        change: impl FnOnce(&mut E) -> bool,
+    ) {
+        let slot = self.rules.get(rule).and_then(|keys| keys.slots.get(&**key));
+        let Some(timer) = slot.map(|slot| slot.timer) else { return };
+        self.timers.remove(&(timer, rule.clone(), key.clone()));
+        self.wake(time, rule, key, change);
+    }
+
     /// Puts back an entry with the touch it was written with.
     pub fn restore(&mut self, rule: Arc<str>, key: Arc<[u8]>, touched: u64, entry: E) {
         self.touches = self.touches.max(touched);

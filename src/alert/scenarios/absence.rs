@@ -3,10 +3,10 @@
 
 use super::*;
 
-const SILENT: &str = "group_by = ['user.name']\nlateness = '2s'\nabsence = { within = '10s' }\nalert = { keep_open = '5s', max_open = '60s' }";
+pub(super) const SILENT: &str = "group_by = ['user.name']\nlateness = '2s'\nabsence = { within = '10s' }\nalert = { keep_open = '5s', max_open = '60s' }";
 
 /// A scene whose rule is one that the process runs.
-fn running(settings: &str) -> Scene {
+pub(super) fn running(settings: &str) -> Scene {
     let mut scene = Scene::new(settings);
     scene.known = Rules::compile([scene.rule.clone()], &Sets::default()).unwrap();
     scene
@@ -282,44 +282,6 @@ fn while_the_log_is_read_again_nothing_begins_that_had_not() {
         clock 213.001
     "]]);
     assert_eq!(scene.partition.take_began()[0].at, Timestamp::from_millis(200_000));
-}
-
-#[test]
-fn a_key_that_is_new_in_its_list_is_expected_from_then_on() {
-    let settings = SILENT.replace("'10s' }", "'10s', expect = '@team' }");
-    let team = |names: &[&str]| {
-        let mut sets = Sets::default();
-        sets.insert_list("team", crate::query::List::new(names.iter().copied()).0);
-        sets
-    };
-    let text = format!("title = 'T'\nseverity = 'low'\nwhen = 'user.name: *'\n{settings}\n");
-    let one = team(&["bob"]);
-    let (rule, found) =
-        rule::parse(&SourceText::new("r.toml", text), "r", &rule::Context::new(&one));
-    let rule = Arc::new(rule.unwrap_or_else(|| panic!("{found:?}")));
-    let mut scene = running(SILENT);
-    scene.rule = rule.clone();
-    scene.known = Rules::compile([rule.clone()], &one).unwrap();
-    scene.run("clock 100\nclock 112.001\nclock 173");
-    let began = scene.partition.take_began().remove(0);
-    let resume = Resume { offset: None, clock: Some(Timestamp::from_millis(200_000)) };
-    scene.partition = Correlation::resumed(Limits::default(), &resume);
-    scene.partition.restore_start(began);
-    scene.known = Rules::compile([rule], &team(&["bob", "eve"])).unwrap();
-    scene.run("clock 201\nclock 212\nclock 212.001").tells(&expect![[r"
-        clock 100
-        clock 112.001
-            110 r1 Open: count 0 of 110..110, firings 1
-        clock 173
-            110 r2 Resolved: count 0 of 110..110, firings 1, over at 170 (MaxOpen)
-        clock 201
-        clock 212
-        clock 212.001
-            210 r1 Open: count 0 of 210..210, firings 1
-    "]]);
-    let began = scene.partition.take_began().remove(0);
-    let since: Vec<_> = began.expected.values().map(|at| at.as_millis()).collect();
-    assert!(since.contains(&100_000) && since.contains(&200_000), "{since:?}");
 }
 
 #[test]

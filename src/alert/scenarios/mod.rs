@@ -2,6 +2,7 @@
 //! `clock 9` a tick; behind it stands every record that it makes.
 
 mod absence;
+mod lists;
 mod memory;
 mod sustained;
 mod tuples;

@@ -57,7 +57,7 @@ impl Expect {
         (keys.len() == items.len()).then_some(Self::Keys(keys))
     }
 
-    /// The keys themselves.
+    /// The keys themselves, those of a list as it is now.
     pub(in crate::detectors) fn keys(&self, sets: &Sets) -> Vec<Vec<Scalar>> {
         match self {
             Self::Keys(keys) => keys.clone(),
@@ -65,6 +65,14 @@ impl Expect {
                 let list = sets.list(name).unwrap_or_default();
                 list.entries().into_iter().map(|entry| vec![entry.into()]).collect()
             }
+        }
+    }
+
+    /// The list whose entries they are.
+    pub(in crate::detectors) fn list(&self) -> Option<&str> {
+        match self {
+            Self::Keys(_) => None,
+            Self::List(name) => Some(name),
         }
     }
 
@@ -91,8 +99,12 @@ fn list(text: &Text, fields: &[FieldName], sets: &Sets, found: &mut Diagnostics)
         let message =
             format!("a list names keys of one field, and `group_by` has {}", fields.len());
         wrong("bad-expect", message).help("write the keys themselves: `expect = [[\"a\", \"b\"]]`")
-    } else if sets.list(name).is_some() {
-        return Some(Expect::List(name.to_owned()));
+    } else if let Some(list) = sets.list(name) {
+        if list.len() <= EXPECTED_MAX {
+            return Some(Expect::List(name.to_owned()));
+        }
+        let message = format!("expected at most {EXPECTED_MAX} keys, found {}", list.len());
+        wrong("bad-expect", message).help("a rule may ask a list as long as that in its `when`")
     } else if sets.schedule(name).is_some() {
         wrong("not-a-list", format!("expected a list, found the schedule `{name}`"))
     } else {

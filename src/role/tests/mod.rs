@@ -1,15 +1,12 @@
 //! The roles chained without a broker: what one writes the next one reads. Only the edges are made
 //! up (the records and the clock); rules, mappings, signals, alerts and notifications are real.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::correlate::{self, Correlate};
-use super::dead_letter::DeadLetter;
-use super::r#match::{self, Match};
-use super::notify::{Notify, Recipient};
-use super::versions::{Starts, Versions, read_start};
 use crate::alert::Rules;
 use crate::base::clock::Manual;
 use crate::base::diagnostic::SourceText;
@@ -25,6 +22,11 @@ use crate::kafka::{
 };
 use crate::mapping::{Mappings, Options, Tables};
 use crate::query::Sets;
+use crate::role::correlate::{self, Correlate};
+use crate::role::dead_letter::DeadLetter;
+use crate::role::r#match::{self, Match};
+use crate::role::notify::{Notify, Recipient};
+use crate::role::versions::{Starts, Versions, read_start, start_of};
 use crate::rule::{self, Context, Rule};
 use crate::state::codec::Broken;
 
@@ -62,8 +64,8 @@ impl Versions for NoVersions {
     fn starts(&mut self) -> Result<Starts, Error> {
         let mut starts = Starts::new();
         for (key, payload) in &*self.1.0.lock().unwrap() {
-            let (partition, began) = read_start(key, payload).unwrap();
-            starts.entry(partition).or_default().push(began);
+            let began = read_start(payload).unwrap();
+            starts.entry(start_of(key).unwrap()).or_default().push(began);
         }
         Ok(starts)
     }
@@ -90,6 +92,8 @@ impl Log for Shelf {
 struct World {
     clock: Manual,
     rule: Arc<Rule>,
+    /// What its queries may name; lists can be swapped.
+    sets: Sets,
     matching: Match,
     correlating: Correlate,
     notifying: Notify,
@@ -102,17 +106,16 @@ struct World {
     redo_after_failure: bool,
 }
 
-fn read_rule(text: &str) -> Arc<Rule> {
-    let (rule, found) =
-        rule::parse(&SourceText::new("r.toml", text), "r", &Context::new(&Sets::default()));
+fn read_rule(text: &str, sets: &Sets) -> Arc<Rule> {
+    let (rule, found) = rule::parse(&SourceText::new("r.toml", text), "r", &Context::new(sets));
     assert!(!found.has_errors(), "{found:?}");
     Arc::new(rule.unwrap())
 }
 
-fn correlating(rule: &Arc<Rule>, clock: &Manual, control: &Control) -> Correlate {
+fn correlating(rule: &Arc<Rule>, sets: &Sets, clock: &Manual, control: &Control) -> Correlate {
     Correlate::new(correlate::Settings {
-        rules: Rules::compile([rule.clone()], &Sets::default()).unwrap(),
-        versions: Box::new(NoVersions(Sets::default(), control.clone())),
+        rules: Rules::compile([rule.clone()], sets).unwrap(),
+        versions: Box::new(NoVersions(sets.clone(), control.clone())),
         partitions: PARTITIONS,
         control: "control".into(),
         alerts: "alerts".into(),
@@ -129,8 +132,12 @@ impl World {
     }
 
     fn of(rule: &str, delay: Duration) -> Self {
+        Self::with(rule, delay, Sets::default())
+    }
+
+    fn with(rule: &str, delay: Duration, sets: Sets) -> Self {
         let clock = Manual::new(Timestamp::from_millis(NOW));
-        let (sets, rule) = (Sets::default(), read_rule(rule));
+        let rule = read_rule(rule, &sets);
         let mut layout = Layout::new();
         let program = Program::compile([rule.clone()], &mut layout, &sets).unwrap();
         let source = SourceText::new("test.toml", MAPPING);
@@ -149,12 +156,12 @@ impl World {
             clock: Arc::new(clock.clone()),
             metrics: Metrics::new(),
             gate: Gate::default(),
-            sets,
+            sets: sets.clone(),
         });
         let audit = TopicPartition::new("audit", 0);
         matching.assigned(&audit, None, &mut Shelf::default()).unwrap();
         let control = Control::default();
-        let mut correlating = correlating(&rule, &clock, &control);
+        let mut correlating = correlating(&rule, &sets, &clock, &control);
         let mut notifying = Notify::new(
             vec![Recipient {
                 name: "soc".into(),
@@ -174,6 +181,7 @@ impl World {
         Self {
             clock,
             rule,
+            sets,
             matching,
             correlating,
             notifying,
@@ -236,7 +244,12 @@ impl World {
     /// What was written is read by whoever reads that topic.
     fn on(&mut self, sent: Vec<Sent>) {
         for sent in sent {
-            let payload = sent.payload.unwrap();
+            let Some(payload) = sent.payload else {
+                assert_eq!(sent.topic, "control", "nothing is removed elsewhere");
+                let key = String::from_utf8(sent.key.unwrap()).unwrap();
+                self.control.0.lock().unwrap().remove(&key);
+                continue;
+            };
             let mut out = Memory::default();
             match sent.topic.as_str() {
                 "signals" => {
@@ -357,8 +370,8 @@ fn a_tick_goes_to_every_signals_partition_after_the_signals() {
 #[test]
 fn a_signal_of_an_unknown_version_is_a_dead_letter() {
     let mut world = World::new();
-    let other = read_rule(&RULE.replace("count = 3", "count = 2"));
-    world.correlating = correlating(&other, &world.clock, &world.control);
+    let other = read_rule(&RULE.replace("count = 3", "count = 2"), &world.sets);
+    world.correlating = correlating(&other, &world.sets, &world.clock, &world.control);
     for partition in 0..3 {
         let partition = TopicPartition::new("signals", partition);
         world.correlating.assigned(&partition, None, &mut Shelf::default()).unwrap();
@@ -442,7 +455,8 @@ fn keys_that_should_report_are_missed_once_whoever_owns_them_and_however_often_i
         soc resolved "mia" count 0
         soc resolved "zoe" count 0"#]]
     .assert_eq(&whole.told.join("\n"));
-    assert_eq!(whole.control.0.lock().unwrap().len(), 3, "one start for each partition");
+    let told = whole.control.0.lock().unwrap().len();
+    assert_eq!(told, 6, "one start for each partition, and one for each key");
     for n in 0..10 {
         let mut broken = World::of(SILENCE, Duration::ZERO);
         script(&mut broken, Some(n));
@@ -453,7 +467,7 @@ fn keys_that_should_report_are_missed_once_whoever_owns_them_and_however_often_i
 
 /// A new CORRELATE takes the partitions over where the old one committed, and catches up.
 fn restart(world: &mut World) {
-    let mut fresh = correlating(&world.rule, &world.clock, &world.control);
+    let mut fresh = correlating(&world.rule, &world.sets, &world.clock, &world.control);
     for number in 0..3 {
         let partition = TopicPartition::new("signals", number);
         let shelf = world.signals.entry(number).or_default();
@@ -545,10 +559,10 @@ impl KeyState for PanicsState {
 fn a_rule_that_panics_loses_one_signal_to_the_dead_letters_and_goes_on() {
     let mut world = World::new();
     let bad = Timestamp::from_millis(NOW + 2000);
-    let mut rule = Arc::into_inner(read_rule(RULE)).unwrap();
+    let mut rule = Arc::into_inner(read_rule(RULE, &Sets::default())).unwrap();
     rule.detector = rule.detector.map(|detector| Box::new(Panics(detector, bad)) as _);
     world.rule = Arc::new(rule);
-    world.correlating = correlating(&world.rule, &world.clock, &world.control);
+    world.correlating = correlating(&world.rule, &world.sets, &world.clock, &world.control);
     for partition in 0..3 {
         let partition = TopicPartition::new("signals", partition);
         world.correlating.assigned(&partition, None, &mut Shelf::default()).unwrap();
