@@ -82,7 +82,10 @@ impl<'a> Document<'a> {
             let span = error.span().unwrap_or(0..0);
             let line = source.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count();
             if lines.insert(line) {
-                syntax.push(Diagnostic::error("toml-syntax", span, error.message().to_owned()));
+                let bare = source.get(span.clone()).unwrap_or_default();
+                let help = suggest::in_quotes(bare).filter(|_| error.message().contains("quoted"));
+                let mistake = Diagnostic::error("toml-syntax", span, error.message().to_owned());
+                syntax.push(Diagnostic { help, ..mistake });
             }
         }
         Self { source, root, syntax }
@@ -557,6 +560,7 @@ impl<'d> Item<'d> {
         let meant = match self.value {
             DeValue::String(text) => suggest::in_form(expected, text),
             DeValue::Table(_) if expected == "a list" => Some(format!("[[{}]]", self.path)),
+            _ if expected == "a table" && !self.listed => Some(format!("{name} = {{ … }}")),
             _ => None,
         };
         found.push(match meant {

@@ -32,6 +32,13 @@ pub fn in_form(expected: &str, text: &str) -> Option<String> {
     }
 }
 
+/// What to write for a word that stands without quotes where a text has them: `10m`, `high`.
+pub fn in_quotes(word: &str) -> Option<String> {
+    let is_plain = !word.is_empty()
+        && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
+    is_plain.then(|| format!("write it in quotes: `\"{word}\"`"))
+}
+
 /// Optimal string alignment distance: insert, delete, replace, swap neighbours.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::ast::{Case, Literal, Term, Test};
 use super::fold;
 use super::pattern::Part;
+use super::print::bare_or_quoted;
 use crate::base::{Diagnostic, suggest};
 use crate::event::schema::{self, Kind};
 
@@ -127,8 +128,12 @@ pub(super) fn signs(term: &Term) -> Option<Diagnostic> {
     }
     if text.len() > 1 && text.starts_with('\'') && text.ends_with('\'') {
         let inner = text.trim_matches('\'');
-        let message =
-            format!("the single quotes are part of the value; quotes are double: `\"{inner}\"`");
+        let plain = bare_or_quoted(inner);
+        let message = if plain == inner {
+            format!("the single quotes are part of the value; without them: `{plain}`")
+        } else {
+            format!("the single quotes are part of the value; quotes are double: `\"{inner}\"`")
+        };
         return Some(Diagnostic::warning("single-quotes", span, message));
     }
     let is_word = |word: &str| {
@@ -233,7 +238,7 @@ mod tests {
         assert_eq!(
             told("raw.a: ('x' or 'y*')"),
             [
-                "'x' single-quotes: the single quotes are part of the value; quotes are double: `\"x\"`; ",
+                "'x' single-quotes: the single quotes are part of the value; without them: `x`; ",
                 "'y*' single-quotes: the single quotes are part of the value; quotes are double: `\"y*\"`; ",
             ]
         );

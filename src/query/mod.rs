@@ -90,6 +90,20 @@ impl Query {
         parse::parse(text, None).map(|expr| Self { expr })
     }
 
+    /// What [`Self::check`] says of a text with mistakes, as far as that could be read: fields that do not
+    /// exist, values that their field never has.
+    ///
+    /// What parts say of one another is left out: the mistake may be in what would have made it right.
+    pub fn check_rest(
+        text: &str,
+        advise: &dyn Fn(&FieldName) -> Option<FieldAdvice>,
+    ) -> Vec<Diagnostic> {
+        let (Some(expr), _) = parse::recover(text, None) else { return Vec::new() };
+        let found = check::check(&Self { expr }, advise);
+        let of_several = |found: &Diagnostic| matches!(found.code, "never-true" | "always-true");
+        found.into_iter().filter(|found| !of_several(found)).collect()
+    }
+
     /// Parses as people type in console and command line: terms side by side are `and`, bare words
     /// are free text, aliases name fields.
     pub fn parse_interactive(text: &str, aliases: &Aliases) -> Result<Self, Vec<Diagnostic>> {

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::ast::{Expr, FreeText, Span, Term, Test};
 use super::cursor::Cursor;
+use super::foreign::Left;
 use super::pattern::Part;
 use super::print::quoted;
 use crate::base::Diagnostic;
@@ -54,9 +55,17 @@ pub const MISTAKES_MAX: usize = 100;
 
 /// Parses; with aliases in the interactive dialect.
 pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<Diagnostic>> {
+    match recover(text, aliases) {
+        (Some(expr), found) if found.is_empty() => Ok(expr),
+        (_, found) => Err(found),
+    }
+}
+
+/// The same, with what could be read in spite of mistakes. There is a tree or a mistake, or both.
+pub(super) fn recover(text: &str, aliases: Option<&Aliases>) -> (Option<Expr>, Vec<Diagnostic>) {
     if text.len() > QUERY_BYTES_MAX {
         let message = format!("expected at most {QUERY_BYTES_MAX} bytes, found {}", text.len());
-        return Err(vec![Diagnostic::error("query-too-long", 0..text.len(), message)]);
+        return (None, vec![Diagnostic::error("query-too-long", 0..text.len(), message)]);
     }
     let mut parser = Parser {
         cursor: Cursor::new(text),
@@ -77,15 +86,10 @@ pub(super) fn parse(text: &str, aliases: Option<&Aliases>) -> Result<Expr, Vec<D
     }
     found.sort_by_key(|d| d.span.as_ref().map_or(0, |span| span.start));
     found.truncate(MISTAKES_MAX);
-    match expr {
-        Some(expr) if found.is_empty() => Ok(expr),
-        _ => {
-            if found.is_empty() {
-                found.push(Diagnostic::error("query-syntax", 0..text.len(), "expected a query"));
-            }
-            Err(found)
-        }
+    if expr.is_none() && found.is_empty() {
+        found.push(Diagnostic::error("query-syntax", 0..text.len(), "expected a query"));
     }
+    (expr, found)
 }
 
 /// The state of one parse.
@@ -334,8 +338,8 @@ impl<'t> Parser<'t, '_> {
         };
         let name = self.cursor.slice(start..end.at());
         self.cursor = after;
-        if self.foreign_name(start, name) {
-            return None;
+        if let Some(Left(field)) = self.foreign_name(start, name) {
+            return field;
         }
         let fields = self.field(start, name);
         let found = match operator {
@@ -460,9 +464,10 @@ impl<'t> Parser<'t, '_> {
             }
             return self.free_text(text, span);
         }
-        if !self.foreign_term(start, end) {
-            self.no_term(start, end);
+        if let Some(Left(field)) = self.foreign_term(start, end) {
+            return field;
         }
+        self.no_term(start, end);
         None
     }
 

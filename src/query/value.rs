@@ -224,16 +224,22 @@ impl<'t> Parser<'t, '_> {
     }
 
     fn limit(&mut self, text: &str, span: Range<usize>) -> Option<Limit> {
-        let limit = Number::parse(text)
-            .map(|number| Limit::Number(normal(number)))
-            .or_else(|| Timestamp::parse(text).map(Limit::Time));
+        let read = |text: &str| {
+            let number = Number::parse(text).map(|number| Limit::Number(normal(number)));
+            number.or_else(|| Timestamp::parse(text).map(Limit::Time))
+        };
+        let limit = read(text);
         if limit.is_none() {
+            let bare_limit = Some(text.trim_matches('\'')).filter(|bare| read(bare).is_some());
             self.error(
                 "query-syntax",
                 span,
                 format!("expected a number or a time, found `{text}`"),
             )
-            .help = Some("a time is `2026-01-31` or `2026-01-31T09:00:00Z`".to_owned());
+            .help = Some(match bare_limit {
+                Some(bare) => format!("write it without single quotes: `{bare}`"),
+                None => "a time is `2026-01-31` or `2026-01-31T09:00:00Z`".to_owned(),
+            });
         }
         limit
     }

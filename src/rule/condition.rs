@@ -2,7 +2,7 @@
 
 use crate::base::document::Text;
 use crate::base::{Diagnostic, Diagnostics};
-use crate::event::Layout;
+use crate::event::{FieldName, Layout};
 use crate::query::Query;
 
 use super::Context;
@@ -17,16 +17,18 @@ pub(super) fn read(
     found: &mut Diagnostics,
 ) -> Option<Query> {
     let place = |diagnostic: Diagnostic| diagnostic.moved(|span| text.locate(span));
+    let advise = |field: &FieldName| fields::advise(field, scope, context);
     let query = match Query::parse(&text.value) {
         Ok(query) => query,
         Err(mistakes) => {
             found.extend(mistakes.into_iter().map(place));
+            // What is right in it is looked at as well: all at once, not one run after the other.
+            found.extend(Query::check_rest(&text.value, &advise).into_iter().map(place));
             return None;
         }
     };
     let errors = found.errors();
-    found
-        .extend(query.check(&|field| fields::advise(field, scope, context)).into_iter().map(place));
+    found.extend(query.check(&advise).into_iter().map(place));
     // A layout of its own: what matters here is only what the sets' names say.
     if let Err(mistakes) = query.compile(&mut Layout::new(), context.sets) {
         found.extend(mistakes.into_iter().map(place));

@@ -87,7 +87,11 @@ pub(super) fn advise(
         };
     }
     if !schema::is_valid(field) {
-        return Some(unknown(&name, schema::fields().map(|field| field.name)));
+        let unknown = unknown(&name, schema::fields().map(|field| field.name));
+        let of_alert = format!("alert.{name}");
+        let is_of_alert = scope == Scope::Alert && ALERT_FIELDS.contains(&of_alert.as_str());
+        let help = is_of_alert.then(|| format!("did you mean `{of_alert}`?"));
+        return Some(FieldAdvice { help: help.or(unknown.help), ..unknown });
     }
     unfilled(field, scope, context.mappings)
 }

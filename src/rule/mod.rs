@@ -19,6 +19,7 @@ mod alert;
 pub mod attack;
 mod check;
 mod condition;
+mod elsewhere;
 mod fields;
 mod fingerprint;
 pub mod keys;

@@ -17,7 +17,7 @@ use crate::mapping::Mappings;
 use crate::query::{Query, Sets};
 
 use super::fields::{self, Scope};
-use super::{Exception, Rule, Status, alert, condition, fingerprint, keys, test_case};
+use super::{Exception, Rule, Status, alert, condition, elsewhere, fingerprint, keys, test_case};
 
 /// How much later than the stream's clock an event may come, unless the rule says otherwise.
 pub const LATENESS: Duration = Duration::from_secs(10);
@@ -133,9 +133,13 @@ fn walk(
     root.finish_with(found, |key| {
         // Whoever writes a table of their own means a detector.
         let is_odd = tables.contains(key) && suggest::nearest(key, known.iter().copied()).is_none();
-        is_odd.then(|| {
+        let known_elsewhere = elsewhere::advice(key).map(str::to_owned);
+        known_elsewhere.or_else(|| {
+            if !is_odd {
+                return None;
+            }
             let tables: Vec<&str> = DETECTORS.iter().map(|spec| spec.table).collect();
-            format!("the detectors are {}", tables.join(", "))
+            Some(format!("the detectors are {}", tables.join(", ")))
         })
     });
     let mut rule = Rule {

@@ -39,12 +39,38 @@ title = "{{ alert.cuont }} users"
 when  = 'alert.count > 50 &&'
 level = "worst"
 "#;
-    let source = SourceText::new("rules/spraying.toml", text);
-    let rules = [RuleFile { relative: "spraying.toml".to_owned(), source }];
+    told(&checked("spraying.toml", text), "rule");
+}
+
+/// What is said of one rule.
+fn checked(name: &str, text: &str) -> Vec<(SourceText, Diagnostics)> {
+    let source = SourceText::new(format!("rules/{name}"), text);
+    let rules = [RuleFile { relative: name.to_owned(), source }];
     let (tables, sets, advice) = (Tables::new(), Sets::default(), Advice::default());
-    let report =
-        check(&CheckInput { mappings: &[], tables: &tables, rules: &rules, sets: &sets, advice });
-    told(&report.files, "rule");
+    check(&CheckInput { mappings: &[], tables: &tables, rules: &rules, sets: &sets, advice }).files
+}
+
+#[test]
+fn of_a_rule_as_other_tools_would_have_it() {
+    let text = r#"name     = "Admin role granted"
+severity = high
+mitre    = ["T1110"]
+query    = "user.roles contains 'admin'"
+when     = "user.nmae in ['root', 'svc'] && event.action == 'grant' and event.outcome|contains: 'fail'"
+group_by = "user.name"
+timeframe = "1h"
+threshold = 5
+
+[alert]
+title = "{{ count }} grants"
+[[alert.severity]]
+when  = "alert.count > '50'"
+level = "critical"
+
+[filter]
+when = 'user.name: a,b'
+"#;
+    told(&checked("grants.toml", text), "foreign_rule");
 }
 
 #[test]

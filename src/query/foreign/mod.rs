@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::Query;
-use super::ast::Case;
+use super::ast::{Case, Expr, Span, Term, Test};
 use super::cursor::Cursor;
 use super::parse::{Operator, Parser, Subject};
 use super::print::quoted;
@@ -42,21 +42,35 @@ struct Meant<'t> {
     values: Vec<Item<'t>>,
 }
 
+/// What is left of a term that has been told: its field, if that can be checked.
+pub(super) struct Left(pub(super) Option<Expr>);
+
 impl<'t> Parser<'t, '_> {
-    /// A term with a word in place of a sign, which a name up to `end` may begin. Returns whether it was
-    /// one; it is told then, and the cursor stands behind it.
-    pub(super) fn foreign_term(&mut self, start: usize, end: usize) -> bool {
+    /// A term with a word in place of a sign, which a name up to `end` may begin. If it is one, it is told,
+    /// and the cursor stands behind it; what is left of it is its field.
+    pub(super) fn foreign_term(&mut self, start: usize, end: usize) -> Option<Left> {
         let found = self
             .comparison(start, end)
             .or_else(|| self.function(start, end))
             .or_else(|| self.word_before(start, end));
-        let Some((meant, word, after)) = found else { return self.foreign_start(start, end) };
+        let Some((meant, word, after)) = found else {
+            return self.foreign_start(start, end).then_some(Left(None));
+        };
+        let is_first = word.start > start;
+        let field = is_first.then(|| self.field_alone(start..end)).flatten();
         let message =
             format!("expected `field: value`, found `{}`", self.cursor.slice(word.clone()));
         self.error("foreign-word", word, message).help = Some(meant.help());
         self.cursor = after;
         self.last = None;
-        true
+        Some(Left(field))
+    }
+
+    /// A field whose value is not known, so that at least its name is checked.
+    fn field_alone(&self, span: Range<usize>) -> Option<Expr> {
+        let field = FieldName::parse(self.cursor.slice(span.clone())).ok()?;
+        let (field_span, test_span) = (Span(span.clone()), Span(span));
+        Some(Expr::Term(Term { field, field_span, test: Test::Exists, test_span }))
     }
 
     /// `field in (a, b)`, `field is not null`.
@@ -137,16 +151,19 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// A name with Sigma's modifiers, or with a sign of Lucene, and a comparison behind it; the cursor
-    /// stands behind that. Returns whether it was one; it is told then, and its value left behind.
-    pub(super) fn foreign_name(&mut self, start: usize, name: &'t str) -> bool {
+    /// stands behind that. If it is one, it is told, and its value left behind; what is left is its field.
+    pub(super) fn foreign_name(&mut self, start: usize, name: &'t str) -> Option<Left> {
         match name.split_once('|').filter(|(own, _)| is_name(own)) {
-            Some((own, modifiers)) => self.sigma(start, own, modifiers),
-            None => self.lucene(start, name),
+            Some((own, modifiers)) => {
+                self.sigma(start, own, modifiers);
+                Some(Left(self.field_alone(start..start + own.len())))
+            }
+            None => self.lucene(start, name).then_some(Left(None)),
         }
     }
 
     /// `field|contains|all: [a, b]`.
-    fn sigma(&mut self, start: usize, name: &'t str, modifiers: &'t str) -> bool {
+    fn sigma(&mut self, start: usize, name: &'t str, modifiers: &'t str) {
         self.cursor.skip_space();
         let span = start + name.len()..start + name.len() + 1 + modifiers.len();
         let message = format!("expected `:` behind a field's name, found `|{modifiers}`");
@@ -170,7 +187,6 @@ impl<'t> Parser<'t, '_> {
         };
         self.error("foreign-word", span, message).help = Some(help);
         self.last = None;
-        true
     }
 
     /// `-field: x`, `_exists_: field`.
