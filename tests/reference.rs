@@ -1,7 +1,7 @@
 //! What operators change without touching a rule, on the embedded broker. Lists and tables while the
-//! daemon runs: what is appended to a file holds for the next event, a file with a mistake changes
-//! nothing, and a `ConfigMap`'s way of swapping links is seen. And overrides, from their file to the
-//! alert and to the version that is stored.
+//! daemon runs: what is appended to a file holds for the next event, whom a rule expects is who stands in
+//! the file, a file with a mistake changes nothing, and a `ConfigMap`'s way of swapping links is seen. And
+//! overrides, from their file to the alert and to the version that is stored.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ use hark::app::{Daemon, Role};
 use hark::base::diagnostic::SourceText;
 use hark::base::{Gate, Live, clock};
 use hark::config::{self, Config, Layers};
+use hark::detectors::EXPECTED_MAX;
 use hark::kafka::{OutRecord, read_to_end};
 use hark::rule::{Context, parse_overridden};
 use support::eventually;
@@ -42,6 +43,9 @@ partitions = 2
 [lists.blocked]
 values = ["192.0.2.1"]
 file   = "blocked.txt"
+
+[lists.team]
+file = "team.txt"
 
 [tables.people]
 file = "volume/people.json"
@@ -79,6 +83,15 @@ when     = '@timestamp: @office and user.roles: admin'
 [[alert.severity]]
 when  = 'source.ip: @blocked'
 level = "critical"
+"#;
+
+const SILENT: &str = r#"
+title    = "Not heard of"
+severity = "low"
+when     = 'user.name: *'
+group_by = ["user.name"]
+lateness = "0s"
+absence  = { within = "1s", expect = "@team" }
 "#;
 
 /// A daemon and the folder of its configuration.
@@ -119,13 +132,21 @@ fn load(folder: &Path) -> Config {
 
 impl Stage {
     fn start(overrides: &str) -> Self {
+        Self::start_with(&[("mine/tuning.toml", overrides)])
+    }
+
+    /// With these files beside two rules.
+    fn start_with(rules: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         write(path, "mappings/own.toml", MAPPING);
         write(path, "rules/blocked.toml", BLOCKED);
         write(path, "rules/admin.toml", ADMIN);
-        write(path, "rules/mine/tuning.toml", overrides);
+        for (name, text) in rules {
+            write(path, &format!("rules/{name}"), text);
+        }
         write(path, "blocked.txt", "# nobody yet\n");
+        write(path, "team.txt", "ann\nbea\n");
         mount(path, "first", "[]");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let config = load(path);
@@ -251,6 +272,57 @@ fn what_changes_in_a_file_holds_for_the_next_event_and_a_mistake_changes_nothing
     // Two rules asked for the zone of one event; one event is counted.
     let zones = metrics.bad_zones.with_label_values(&["office"]);
     assert_eq!(zones.get(), 1);
+    stage.stop();
+}
+
+#[test]
+fn whom_a_rule_expects_is_who_stands_in_the_file_now() {
+    let stage = Stage::start_with(&[("silent.toml", SILENT)]);
+    let told = |expected: &[&str]| {
+        let expected: BTreeSet<String> = expected.iter().map(|told| (*told).to_owned()).collect();
+        eventually(SOON, || {
+            let alerts = stage.values(&stage.daemon.topics().alerts);
+            let told = alerts.iter().map(|(_, alert)| {
+                let why = alert["resolution"].as_str().unwrap_or("open");
+                format!("{} {why}", alert["key"]["user.name"].as_str().unwrap())
+            });
+            let found: BTreeSet<String> = told.collect();
+            if found == expected { Ok(()) } else { Err(found) }
+        });
+    };
+    told(&["ann open", "bea open"]);
+
+    // One leaves and one comes.
+    write(stage.path(), "team.txt", "bea\nCid\n");
+    stage.read("lists.team", "taken", 1);
+    told(&["ann open", "bea open", "ann not_expected", "Cid open"]);
+
+    // More than can be expected: the file is refused, and everybody stays.
+    let many: Vec<String> = (0..=EXPECTED_MAX).map(|n| format!("user{n}")).collect();
+    write(stage.path(), "team.txt", &many.join("\n"));
+    stage.read("lists.team", "refused", 1);
+    let stale = stage.daemon.metrics().reference_stale.with_label_values(&["lists.team"]);
+    assert_eq!(stale.get(), 1);
+    write(stage.path(), "team.txt", "Cid\n");
+    stage.read("lists.team", "taken", 2);
+    told(&["ann open", "bea open", "ann not_expected", "Cid open", "bea not_expected"]);
+    assert_eq!(stale.get(), 0);
+
+    // `control` knows who is left; a key that is not expected any more was taken out.
+    let mut expected = BTreeSet::new();
+    read_to_end(stage.daemon.cluster(), &stage.daemon.topics().control, &mut |record| {
+        let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+        let Some(payload) = record.payload else {
+            assert!(expected.remove(&key), "what goes was there");
+            return;
+        };
+        let start: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        if start["expects"].is_object() {
+            expected.insert(key);
+        }
+    })
+    .unwrap();
+    assert_eq!(expected.len(), 1, "{expected:?}");
     stage.stop();
 }
 

@@ -13,7 +13,8 @@
 //! A key that is not expected any more, for it left its list, is watched no longer: what the clock had not
 //! passed by then is not told, unless it is that an event has ended the silence. Of keys that are not
 //! expected where others are, no more than the newest `fewer_than` events are kept, until the clock has
-//! passed them: should the key be expected now, they are its first ones.
+//! passed them: should the key be expected now, they are its first ones. That is all one needs to know of
+//! them, unless events run further ahead of the clock than `within`.
 //!
 //! Of an event only time and place are kept, and only while a window can reach it. Of events that
 //! stand closely together the middle ones are not kept, which changes no answer: see

@@ -1,6 +1,10 @@
 //! Whom a rule expects may stand in a list, which changes while it runs: who comes is expected from then
 //! on, who leaves is not any more. And the log, read again, gives the same.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
 use super::absence::SILENT;
 use super::*;
 use crate::alert::RuleBegan;
@@ -41,6 +45,8 @@ impl Team {
     /// As [`Scene::run`], keeping what a log would keep.
     fn run(&mut self, script: &str) -> &mut Self {
         for line in script.lines().map(str::trim) {
+            let offset = i64::try_from(self.log.len()).unwrap();
+            self.scene.partition.stand_at(offset);
             self.scene.run(line);
             let words: Vec<&str> = line.split_whitespace().collect();
             let time = seconds(words[1]);
@@ -61,14 +67,19 @@ impl Team {
         }
     }
 
-    /// Another process reads the log again, in silence, with what was written down.
+    /// Another process reads the log again, in silence, from where this one would: with what was
+    /// written down.
     fn read_again(&mut self) {
-        let mut partition = Correlation::new(Limits::default());
+        let resume = self.scene.partition.resume_point();
+        let mut partition = Correlation::resumed(Limits::default(), &resume);
         for began in &self.began {
             partition.restore_start(began.clone());
         }
         partition.set_live(false);
-        for record in &self.log {
+        let all = (0_i64..).zip(&self.log);
+        for (offset, record) in all.filter(|(at, _)| resume.offset.is_some_and(|from| *at >= from))
+        {
+            partition.stand_at(offset);
             let mut out = Findings::default();
             assert_eq!(partition.apply(record, &self.scene.known, &mut out), Progress::Done);
         }
@@ -321,7 +332,7 @@ fn the_changelog_keeps_whom_a_list_held() {
     let told = |restart: Option<usize>| {
         let mut team = Team::new(&["ann", "bob"]);
         team.scene.partition.track_changes();
-        let mut keys = std::collections::BTreeMap::new();
+        let mut keys = BTreeMap::new();
         for (n, line) in CHANGES.iter().enumerate() {
             team.step(line);
             for change in team.scene.partition.take_changes() {
@@ -344,5 +355,126 @@ fn the_changelog_keeps_whom_a_list_held() {
     let whole = told(None);
     for (n, line) in CHANGES.iter().enumerate() {
         assert_eq!(told(Some(n)), whole, "after {line}");
+    }
+}
+
+/// One thing after the other: the clock, an event of somebody, or another list.
+#[derive(Debug, Clone)]
+enum Step {
+    /// So many seconds go by.
+    Tick(i64),
+    /// An event of one of [`NAMES`], so far ahead of the clock.
+    Event(usize, i64),
+    /// Those of [`NAMES`] whose bits are set.
+    List(u8),
+}
+
+const NAMES: [&str; 3] = ["ann", "bob", "cyd"];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1_i64..7).prop_map(Step::Tick),
+        3 => (0..NAMES.len(), 0_i64..8).prop_map(|(who, ahead)| Step::Event(who, ahead)),
+        1 => (0_u8..8).prop_map(Step::List),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// What somebody who keeps everything finds: for each stretch in which a key is expected, the moments at
+/// which it has been silent for ten seconds and had not been before, as far as the rule's clock came.
+fn silences(steps: &[Step], first: u8) -> BTreeSet<(&'static str, i64)> {
+    let (mut clock, mut list) = (100, first);
+    let mut events: [Vec<i64>; NAMES.len()] = Default::default();
+    // Since when, and until which tick.
+    let mut stretches: [Vec<(i64, i64)>; NAMES.len()] = Default::default();
+    let mut expected = 0_u8;
+    let mut tick = |before: i64, now: i64, list: u8, begins: bool| {
+        for (who, stretches) in stretches.iter_mut().enumerate() {
+            if list & (1 << who) == 0 {
+                continue;
+            }
+            if expected & (1 << who) == 0 {
+                stretches.push((if begins { now } else { before }, now));
+            }
+            stretches.last_mut().unwrap().1 = now;
+        }
+        expected = list;
+    };
+    tick(100, 100, list, true);
+    for step in steps {
+        match step {
+            Step::Tick(seconds) => {
+                tick(clock, clock + seconds, list, false);
+                clock += seconds;
+            }
+            Step::Event(who, ahead) => events[*who].push(clock + ahead),
+            Step::List(names) => list = *names,
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (who, name) in NAMES.iter().enumerate() {
+        for (since, until) in &stretches[who] {
+            let mut silent = false;
+            for moment in since + 10..until - 2 {
+                let heard = events[who].iter().any(|t| moment - 10 < *t && *t <= moment);
+                if !heard && !silent {
+                    found.insert((*name, moment));
+                }
+                silent = !heard;
+            }
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// And it is the same when another process reads the log again in between.
+    #[test]
+    fn those_are_missed_who_are_silent_while_they_are_expected(
+        steps in steps(),
+        first in 0_u8..8,
+        again in 0_usize..60,
+    ) {
+        let names = |bits: u8| -> Vec<&str> {
+            let of = |(who, name): (usize, &&'static str)| (bits & (1 << who) != 0).then_some(*name);
+            NAMES.iter().enumerate().filter_map(of).collect()
+        };
+        let run = |again: Option<usize>| {
+            let mut team = Team::new(&names(first));
+            let mut clock = 100;
+            team.run("clock 100");
+            for (n, step) in steps.iter().enumerate() {
+                match step {
+                    Step::Tick(seconds) => {
+                        clock += seconds;
+                        team.run(&format!("clock {clock}"));
+                    }
+                    Step::Event(who, ahead) => {
+                        team.run(&format!("event {} {}", clock + ahead, NAMES[*who]));
+                    }
+                    Step::List(bits) => drop(team.is(&names(*bits))),
+                }
+                if again == Some(n) {
+                    team.read_again();
+                }
+            }
+            team
+        };
+        let whole = run(None);
+        let fired: BTreeSet<(&str, i64)> = whole
+            .scene
+            .fired
+            .iter()
+            .map(|fired| {
+                let name = fired.key["user.name"].as_str().unwrap();
+                (name, fired.firing.time.as_millis() / 1000)
+            })
+            .collect();
+        prop_assert_eq!(fired, silences(&steps, first));
+        let again = run(Some(again));
+        prop_assert_eq!(again.scene.told, whole.scene.told);
+        prop_assert_eq!(again.began, whole.began);
     }
 }

@@ -33,6 +33,7 @@ struct Scene {
     partition: Correlation,
     offset: i64,
     told: Vec<String>,
+    fired: Vec<Fired>,
 }
 
 impl Scene {
@@ -45,7 +46,7 @@ impl Scene {
         let mut known = Rules::new();
         known.add(&rule, &Sets::default()).unwrap();
         let partition = Correlation::new(limits);
-        Self { known, rule, partition, offset: 0, told: Vec::new() }
+        Self { known, rule, partition, offset: 0, told: Vec::new(), fired: Vec::new() }
     }
 
     /// The rule's next version.
@@ -72,13 +73,14 @@ impl Scene {
                 "lesson" => self.met(time, self.offset, user, addresses, Parts(0b10)),
                 _ => tick(time),
             };
-            let mut out = Findings::default();
+            let mut out = Findings::with_firings();
             let progress = self.partition.apply(&record, &self.known, &mut out);
             assert_eq!(progress, Progress::Done);
             self.told.push(line.to_owned());
             for alert in &out.alerts {
                 self.told.push(format!("    {}", shown(alert)));
             }
+            self.fired.extend(out.firings.into_iter().flatten());
             for note in &out.notes {
                 let note = format!("{note:?}");
                 self.told.push(format!("    {}", note.split_whitespace().next().unwrap()));
