@@ -127,6 +127,15 @@ impl RuleExplainer {
         Ok(Self { compiled, rule: Arc::clone(rule), parts, exceptions })
     }
 
+    /// Where events go that take part.
+    pub fn detector(&self) -> Option<DetectorExplanation> {
+        self.rule.detector.as_ref().map(|detector| DetectorExplanation {
+            table: detector.spec().table,
+            settings: settings(&detector.canonical()),
+            on_the_clock: detector.decides() == Decides::OnTheClock,
+        })
+    }
+
     /// What the rule makes of an event of the same layout, and why.
     pub fn explain(&self, event: &Event) -> RuleExplanation {
         let rule = &self.rule;
@@ -149,11 +158,7 @@ impl RuleExplainer {
             ended: exception.until.is_some_and(|until| event.time > until),
             when: when.explain(event),
         });
-        let detector = rule.detector.as_ref().map(|detector| DetectorExplanation {
-            table: detector.spec().table,
-            settings: settings(&detector.canonical()),
-            on_the_clock: detector.decides() == Decides::OnTheClock,
-        });
+        let detector = self.detector();
         RuleExplanation {
             rule: rule.id.clone(),
             title: rule.title.clone(),

@@ -35,6 +35,8 @@ pub(super) struct Story {
     pub(super) pairs: Pairs,
     /// Why it failed; empty when it did not.
     pub(super) mistakes: Vec<String>,
+    /// What the detector made of events that matched, if that was nothing.
+    pub(super) silent: Option<String>,
     /// How many events do not match without its being said why, while it is said of others.
     pub(super) unexplained: usize,
 }
@@ -191,6 +193,9 @@ impl Story {
             }
             let (time, word) = (times(line), line.word);
             let _infallible = writeln!(text, "    {time:>width$}  {word:<8}  {}", line.text);
+        }
+        if let Some(silent) = &self.silent {
+            let _infallible = writeln!(text, "    {silent}");
         }
         if self.unexplained > 0 {
             let (s, verb) = if self.unexplained == 1 { ("", "does") } else { ("s", "do") };

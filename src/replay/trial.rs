@@ -214,7 +214,7 @@ impl Bench<'_> {
                 run.take((rule, ground.explainer.as_ref()), made, happened);
             }
         }
-        run.end(rule, test)
+        run.end((rule, ground.explainer.as_ref()), test)
     }
 
     /// The event that one entry of a test stands for, the `n`th time.
@@ -324,7 +324,7 @@ impl Run {
         self.findings.clear();
     }
 
-    fn end(mut self, rule: &Rule, test: &RuleTest) -> Story {
+    fn end(mut self, (rule, explainer): (&Rule, Option<&RuleExplainer>), test: &RuleTest) -> Story {
         match (test.run_for, self.pipeline.clock()) {
             (Some(more), Some(clock)) => self.pipeline.advance(clock + more, &mut self.findings),
             _ => self.pipeline.finish(&mut self.findings),
@@ -355,6 +355,9 @@ impl Run {
         } else {
             why::keep_nearest(&mut self.moments, why::REASONS_MAX)
         };
+        let detector = explainer.filter(|_| !test.expect.is_empty());
+        let detector = detector.and_then(RuleExplainer::detector);
+        let silent = detector.and_then(|detector| why::silent(&self.moments, &detector));
         Story {
             rule: rule.id.clone(),
             name: test.name.clone(),
@@ -364,6 +367,7 @@ impl Run {
             alerts,
             pairs,
             mistakes,
+            silent,
             unexplained,
         }
     }

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use crate::engine::RuleExplanation;
-use crate::engine::explain::{Outcome, PartExplanation};
+use crate::engine::explain::{DetectorExplanation, Outcome, PartExplanation};
 use crate::query::Explanation;
 
 use super::story::{Fate, Moment};
@@ -17,7 +17,7 @@ pub(super) const REASONS_MAX: usize = 5;
 /// room for other terms.
 const REASONS_OF_TERM_MAX: usize = 2;
 
-/// Characters of a term that are shown at most.
+/// Characters of a term, or of a detector's settings, that are shown at most.
 const TERM_CHARS: usize = 120;
 
 /// Why an event meets no part of a rule.
@@ -40,6 +40,27 @@ pub(super) fn explained(fate: Fate, told: &RuleExplanation) -> Fate {
         Fate::Met { keys, fired, .. } => Fate::Met { parts: parts_met(told), keys, fired },
         fate => fate,
     }
+}
+
+/// That events matched, and that the detector never fired for them: then its numbers are the reason.
+pub(super) fn silent(moments: &[Moment], detector: &DetectorExplanation) -> Option<String> {
+    let mut matched = 0;
+    for moment in moments {
+        match moment {
+            Moment::Event(_, Fate::Met { fired, .. }) if fired.is_empty() => matched += 1,
+            Moment::Event(_, Fate::Met { .. }) | Moment::Clock(..) => return None,
+            _ => {}
+        }
+    }
+    let DetectorExplanation { table, settings, .. } = detector;
+    let events = match matched {
+        0 => return None,
+        1 => "1 event matches".to_owned(),
+        n => format!("{n} events match"),
+    };
+    let settings = shortened(settings.trim());
+    let space = if settings.is_empty() { "" } else { " " };
+    Some(format!("{events}, and [{table}]{space}{settings} does not fire for any key"))
 }
 
 /// What became of an event that the rule makes nothing of; `None`: it makes something of it.
@@ -77,11 +98,14 @@ fn unmet(told: &RuleExplanation) -> Option<Unmet> {
 /// The part of a query that decides, and what it saw.
 fn decisive(when: &Explanation) -> (String, String) {
     let part = when.decisive();
-    let query = match part.query.char_indices().nth(TERM_CHARS) {
-        Some((end, _)) => format!("{}…", part.query.get(..end).unwrap_or_default()),
-        None => part.query.clone(),
-    };
-    (query, part.seen_in_words())
+    (shortened(&part.query), part.seen_in_words())
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TERM_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// What the parts are called that an event counts as, if the rule has several.

@@ -65,6 +65,7 @@ expect = [{ at = "2m" }]"#,
                 1m  event     event.action: open, user.name: eve  matches no part; of part 2 not `event.action: opened`: event.action = "open"
                 2m  event     event.action: opened, user.name: eve  matches part 2  user.name: eve
                 2m  expected  ✗ at 2m: no such alert
+                1 event matches, and [sequence] within=1h does not fire for any key
         "#]],
     );
 }
@@ -98,6 +99,27 @@ expect = [{}]"#,
                 2m  event     door/failed  matches, but has no key: user.name and user.id of group_by are missing
                 2m  expected  ✗ an alert: no such alert
         "#]],
+    );
+}
+
+#[test]
+fn a_detector_that_never_fires_is_named_with_its_numbers() {
+    check(
+        r#"
+when = 'event.action: fail*'
+group_by = ["user.name"]
+threshold = { count = 3, within = "5m" }
+[[test]]
+name = "it fires"
+events = [{ sample = "door/failed", times = 3, every = "6m" }]
+expect = [{}]"#,
+        &expect![[r"
+            a: it fires
+              expected 1 alert, found none
+                0s…12m  event     door/failed 1 to 3 of 3  matches  user.name: eve
+                    0s  expected  ✗ an alert: no such alert
+                3 events match, and [threshold] count=3 within=5m does not fire for any key
+        "]],
     );
 }
 
