@@ -578,6 +578,17 @@ fn an_alert_about_a_change_survives_what_it_changed_from() {
 }
 
 #[test]
+fn a_value_that_was_known_is_not_new_when_the_log_is_read_again() {
+    found_in_spite_of_reading_again(&[
+        event(0, 0, 0b100_0000, 0b10),
+        event(4_000, 1, 0b100_0000, 0b10),
+        Logged::Clock(28_000),
+        // By now both are forgotten.
+        event(28_000, 2, 0b100_0000, 0),
+    ]);
+}
+
+#[test]
 fn what_is_late_repeated_or_unknown_is_told() {
     let mut run = Run::new(1, Limits::default());
     let event = |time, offset| event(time, offset, 1, 0);

@@ -107,6 +107,11 @@ impl state::Entry for Entry {
         of_windows.chain(self.recent.newest()).max().unwrap_or(Timestamp::MIN)
     }
 
+    fn matters_until(&self) -> Timestamp {
+        // `reach` is no less than `keep_open`.
+        self.expires_at() + self.reach
+    }
+
     fn oldest(&self) -> Timestamp {
         if self.lingers.is_some() {
             return Timestamp::MIN;

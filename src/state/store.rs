@@ -29,6 +29,9 @@ pub trait Entry {
 
     /// The time of the oldest event that it still depends on.
     fn oldest(&self) -> Timestamp;
+
+    /// On the stream's clock, when whatever events can come to that meet what it knows now is over.
+    fn matters_until(&self) -> Timestamp;
 }
 
 /// The event that touches a key.
@@ -104,6 +107,9 @@ struct Renewal {
     clock: Option<Timestamp>,
     /// The newest event taken before that place.
     newest: Timestamp,
+    /// On the stream's clock: what came of events because the entry had taken those before, or would
+    /// have come had it not, is over then.
+    until: Timestamp,
 }
 
 impl<E: Entry> Store<E> {
@@ -177,6 +183,7 @@ impl<E: Entry> Store<E> {
         keys.idle.remove(&slot.touched);
         slot.touched = touched;
         let (newest, idle) = (slot.entry.newest(), slot.entry.pinned().is_none());
+        let until = slot.entry.matters_until();
         let result = change(&mut slot.entry);
         let pinned = slot.entry.pinned();
         if insert == Insert::Known {
@@ -188,7 +195,10 @@ impl<E: Entry> Store<E> {
             let oldest = slot.entry.oldest();
             slot.renewal.take_if(|renewal| spoils(renewal.newest));
             // What is pinned may have come of more than it knows: a change, of what was before.
-            let is_over = |renewal: &mut Renewal| pinned.is_none() && oldest > renewal.newest;
+            let is_over = |renewal: &mut Renewal| {
+                let settled = touch.monotone || clock.is_some_and(|clock| clock >= renewal.until);
+                pinned.is_none() && settled && oldest > renewal.newest
+            };
             if let Some(renewal) = slot.renewal.take_if(is_over) {
                 buried(&mut self.births, slot.born);
                 slot.born = renewal.offset;
@@ -196,7 +206,7 @@ impl<E: Entry> Store<E> {
             }
             // What is pinned decides what becomes of later events, however old it is.
             if idle && !spoils(newest) {
-                slot.renewal.get_or_insert(Renewal { offset: born, clock, newest });
+                slot.renewal.get_or_insert(Renewal { offset: born, clock, newest, until });
             }
         }
         if pinned.is_none() {
@@ -354,6 +364,7 @@ mod tests {
         pinned: bool,
         /// Times of the oldest and the newest event.
         events: (i64, i64),
+        matters_until: i64,
     }
 
     impl Entry for Item {
@@ -372,6 +383,10 @@ mod tests {
         fn oldest(&self) -> Timestamp {
             at(self.events.0)
         }
+
+        fn matters_until(&self) -> Timestamp {
+            at(self.matters_until)
+        }
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -379,7 +394,7 @@ mod tests {
     }
 
     fn touch(store: &mut Store<Item>, rule: &str, key: &str, due: i64, pinned: bool) -> Insert {
-        let fresh = || Item { due: at(0), pinned: false, events: (0, 0) };
+        let fresh = || Item { due: at(0), pinned: false, events: (0, 0), matters_until: 0 };
         let event = Touch { time: Timestamp::MAX, monotone: false };
         let (_, insert) = store.touch(&rule.into(), &key.as_bytes().into(), event, fresh, |item| {
             (item.due, item.pinned) = (at(due), pinned);
@@ -477,7 +492,7 @@ mod tests {
         let mut restored = Store::new(2);
         for (rule, key) in store.keys() {
             let (item, touched) = store.get(&rule, &key).unwrap();
-            let copy = Item { due: item.due, pinned: item.pinned, events: item.events };
+            let copy = Item { due: item.due, matters_until: 0, ..*item };
             restored.restore(rule.clone(), key.clone(), touched, copy);
         }
         assert_eq!(touch(&mut restored, "a", "3", 45, false), Insert::Evicted);
@@ -497,7 +512,7 @@ mod tests {
         fn take(&mut self, key: &str, touch: Touch, events: (i64, i64), pinned: bool) -> i64 {
             self.1 += 1;
             self.0.stand_at(self.1, Some(at(self.1)));
-            let fresh = || Item { due: at(99), pinned: false, events: (0, 0) };
+            let fresh = || Item { due: at(99), pinned: false, events: (0, 0), matters_until: 0 };
             self.0.touch(&"a".into(), &key.as_bytes().into(), touch, fresh, |item| {
                 (item.events, item.pinned) = (events, pinned);
             });
@@ -551,6 +566,22 @@ mod tests {
         assert_eq!(store.next("x", (5, 7)), 10, "read from record 11 on nothing would be pinned");
         store.next("x", (5, 8));
         assert_eq!(store.next("x", (8, 9)), 15);
+    }
+
+    #[test]
+    fn the_place_stays_until_what_would_have_come_of_less_is_over() {
+        let until_14 = |monotone| {
+            let mut store = Renewing::new();
+            store.next("x", (1, 1));
+            store.0.rules.values_mut().flat_map(|keys| keys.slots.values_mut()).for_each(|slot| {
+                slot.entry.matters_until = 14;
+            });
+            store.next("x", (1, 2));
+            let mut next = |n| store.take("x", Touch { time: at(n), monotone }, (n, n), false);
+            [next(3), next(4), next(5)]
+        };
+        assert_eq!(until_14(false), [10, 10, 11], "the clock is 12, 13, 14");
+        assert_eq!(until_14(true), [11, 12, 13]);
     }
 
     #[test]
