@@ -3,8 +3,9 @@
 //! [`Correlation`] is the way in: signals and ticks of one partition, in log order, become [`Alert`]
 //! records. Inside it, `entry` is all that is remembered of one key: its detector's window, its
 //! `recent` events, the `values` that titles show, and each alert's `life`; `render` says what an
-//! alert says. [`Rules`] are the versions of rules that signals are judged by. [`Pipeline`] puts
-//! matching in front: events in, alerts out.
+//! alert says. [`Rules`] are the versions of rules that signals are judged by; `expected` is whom one
+//! expects to hear from, `starts` since when, in this partition. [`Pipeline`] puts matching in front:
+//! events in, alerts out.
 //!
 //! Whom to tell of an alert, and when, is decided elsewhere.
 

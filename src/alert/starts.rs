@@ -169,7 +169,10 @@ impl Starts {
         let start = self.known.entry((rule, fingerprint)).or_insert_with(fresh);
         start.at = at;
         let known = start.expected.get_or_insert_default();
-        known.retain(|key, _| !released.contains(key));
+        // One by one: they may be told in thousands of pieces.
+        for key in &released {
+            known.remove(key);
+        }
         known.extend(expected);
     }
 

@@ -122,6 +122,10 @@ impl Correlate {
     fn keep_starts(&mut self, record: &Record<'_>, out: &mut dyn Output) -> Result<(), Error> {
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Ok(()) };
         for began in partition.correlation.take_began() {
+            let (expected, released) = (began.expected.len(), began.released.len());
+            if expected + released > 0 {
+                tracing::info!(rule = %began.rule, partition = record.partition, expected, released, "a rule expects to hear from other keys");
+            }
             for (key, payload) in write_start(record.partition, &began)? {
                 out.send(OutRecord {
                     topic: &self.settings.control,
