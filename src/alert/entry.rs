@@ -11,14 +11,13 @@ use crate::detectors::{Decides, Firing, Occurrence, Parts, RuleStart, Verdict, V
 use crate::engine::{Fields, Key, Signal, Signals};
 use crate::rule::Rule;
 use crate::state;
-use crate::state::canonical;
 use crate::state::codec::{self, Broken, Reader};
 
 use super::correlation::Findings;
 use super::life::{Life, duration, put_duration};
 use super::recent::{EVENTS_PER_KEY, Matching, Recent, Taken, maybe_time, put_maybe_time};
 use super::record::{Alert, Resolution};
-use super::render::{show_opener, tell};
+use super::render::{show_opener, spelt, tell};
 use super::rules::Judge;
 use super::values::Values;
 use super::window::{Memory, Window, fresh};
@@ -586,16 +585,4 @@ fn reach(rule: &Rule) -> Duration {
     let keep_open = rule.alert.keep_open;
     let span = rule.detector.as_ref().map_or(keep_open, |detector| detector.span());
     span.saturating_mul(2).max(keep_open)
-}
-
-/// The key as the event with these fields spelt it.
-fn spelt(key: &Key, rule: &Rule, fields: &Fields) -> Key {
-    let names: Vec<String> = rule.group_by.iter().map(ToString::to_string).collect();
-    let parts = names.iter().zip(key.shown()).map(|(name, shown)| {
-        let wanted = canonical(name, shown);
-        let own = fields.get(name).iter().find(|value| canonical(name, value) == wanted);
-        own.unwrap_or(shown).clone()
-    });
-    let own = Key::new(&names, &parts.collect::<Vec<_>>());
-    if own == *key { own } else { key.clone() }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::base::{Position, Severity, Timestamp};
 use crate::detectors::Firing;
-use crate::engine::Fields;
+use crate::engine::{Fields, Key};
 use crate::event::{Event, FieldName, Scalar, Wanted};
-use crate::rule::{ALERT_FIELDS, TemplateContext};
+use crate::rule::{ALERT_FIELDS, Rule, TemplateContext};
+use crate::state::canonical;
 
 use super::about::About;
 use super::life::Life;
@@ -173,6 +174,18 @@ pub(super) fn refresh_samples(life: &mut Life, recent: &Recent) {
     }
     latest.sort_by_key(|sample| sample.time);
     life.alert.samples = std::iter::once(opener).chain(latest).collect();
+}
+
+/// The key as the event with these fields spelt it.
+pub(super) fn spelt(key: &Key, rule: &Rule, fields: &Fields) -> Key {
+    let names: Vec<String> = rule.group_by.iter().map(ToString::to_string).collect();
+    let parts = names.iter().zip(key.shown()).map(|(name, shown)| {
+        let wanted = canonical(name, shown);
+        let own = fields.get(name).iter().find(|value| canonical(name, value) == wanted);
+        own.unwrap_or(shown).clone()
+    });
+    let own = Key::new(&names, &parts.collect::<Vec<_>>());
+    if own == *key { own } else { key.clone() }
 }
 
 /// Makes the event that opened an alert its first sample.
