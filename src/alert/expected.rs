@@ -85,6 +85,11 @@ impl Keys {
         Self { all, of: Some(list), refused }
     }
 
+    /// Whether this is one of them.
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.all.contains(key)
+    }
+
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.all.iter()

@@ -67,6 +67,8 @@ pub(super) struct Starts {
     known: BTreeMap<Version, Start>,
     /// Versions that were begun.
     begun: BTreeMap<Version, Begun>,
+    /// Whom versions expected when their first event came, until they are begun.
+    early: BTreeMap<Version, Arc<Keys>>,
     /// What is to be written down.
     news: Vec<RuleBegan>,
 }
@@ -90,16 +92,29 @@ enum Begun {
 impl Starts {
     /// None yet, in partition `place.0` out of `place.1`.
     pub(super) fn new(place: (u32, u32)) -> Self {
-        Self { place, known: BTreeMap::new(), begun: BTreeMap::new(), news: Vec::new() }
+        Self {
+            place,
+            known: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            early: BTreeMap::new(),
+            news: Vec::new(),
+        }
     }
 
     /// Since when a version is watching a key, and whether it expects it; from `now` on if it was not
-    /// watching yet.
+    /// watching yet. Before the first tick, which begins the version, it goes by the keys as they are at
+    /// its first event: it is to expect them from that event's time on, and what a key says by then must
+    /// count.
     pub(super) fn of(&mut self, judge: &Judge, key: &Key, now: Timestamp) -> (Timestamp, bool) {
         let fresh = || Start { at: now, expected: None };
-        let start = self.known.entry(version(judge)).or_insert_with(fresh);
-        let expected = start.expected.as_ref().and_then(|expected| expected.get(key));
-        (expected.copied().unwrap_or(start.at), expected.is_some())
+        let version = version(judge);
+        let start = self.known.entry(version.clone()).or_insert_with(fresh);
+        let Some(expected) = &start.expected else {
+            let keys = self.early.entry(version).or_insert_with(|| judge.expected().now());
+            return (start.at, keys.contains(key));
+        };
+        let since = expected.get(key);
+        (since.copied().unwrap_or(start.at), since.is_some())
     }
 
     /// The version is active: from `now` on, unless it was before. Says what is to be done about the
@@ -123,7 +138,9 @@ impl Starts {
             return Changes { expected, ..Changes::default() };
         }
 
-        let keys = judge.expected().now();
+        // If the list has changed since the first event, the next tick finds that out.
+        let early = self.early.remove(&version);
+        let keys = early.unwrap_or_else(|| judge.expected().now());
         let (index, of) = self.place;
         let own = keys.iter().filter(|key| partition_of(&version.0, key.bytes(), of) == index);
         let at = known.map_or(now, |known| known.at);

@@ -167,6 +167,23 @@ fn an_expected_key_that_never_reports_fires_once_and_again_after_it_did() {
 }
 
 #[test]
+fn all_that_an_expected_key_said_before_the_first_tick_counts() {
+    let settings = SILENT.replace("'10s' }", "'10s', expect = ['bob'] }");
+    let mut scene = running(&settings);
+    scene.run("event 5 bob\nevent 12 bob\nevent 19 bob\nevent 26 bob");
+    scene.run("clock 30\nclock 38\nclock 38.001").tells(&expect![[r"
+        event 5 bob
+        event 12 bob
+        event 19 bob
+        event 26 bob
+        clock 30
+        clock 38
+        clock 38.001
+            36 r1 Open: count 0 of 36..36, firings 1
+    "]]);
+}
+
+#[test]
 fn a_rule_without_group_by_has_one_key_which_is_expected() {
     let settings = SILENT.replace("group_by = ['user.name']\n", "");
     running(&settings).run("clock 100\nclock 112.001\nevent 115\nclock 127.001").tells(&expect![[

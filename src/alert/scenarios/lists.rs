@@ -158,6 +158,25 @@ fn who_leaves_a_list_in_time_is_never_missed_and_nothing_is_remembered() {
 }
 
 #[test]
+fn who_leaves_between_the_first_event_and_the_first_tick_is_not_missed() {
+    let mut team = Team::new(&["bob", "eve"]);
+    team.run("event 95 bob\nevent 95 eve\nevent 99 bob").is(&["bob"]);
+    team.run("clock 100\nclock 101");
+    assert_eq!(team.keys(), 1, "the second tick let go of eve");
+    team.run("clock 111\nclock 111.001").tells(&expect![[r"
+        event 95 bob
+        event 95 eve
+        event 99 bob
+        @team = bob
+        clock 100
+        clock 101
+        clock 111
+        clock 111.001
+            109 r1 Open: count 0 of 109..109, firings 1
+    "]]);
+}
+
+#[test]
 fn the_alert_of_who_leaves_is_over_at_once_and_who_comes_back_is_expected_anew() {
     let mut team = Team::new(&["eve"]);
     team.run("clock 100\nclock 120").is(&[]);
