@@ -1,5 +1,7 @@
 //! `hark test`: do the rules hold the tests that they carry?
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use clap::Args;
 use super::table::counted;
 use super::workshop::Workshop;
 use super::{ConfigArguments, colour, print, say_error};
-use crate::base::clock;
+use crate::base::{clock, suggest};
 use crate::replay::{Bench, Samples, Trial, junit, samples_of};
 use crate::rule::{Rule, RuleSet};
 
@@ -77,10 +79,26 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn read_samples(root: &Path, rules: &[Arc<Rule>]) -> Samples {
     let read = |name: &str| {
         let path = root.join(format!("{name}.json"));
-        std::fs::read(&path)
-            .map_err(|error| format!("cannot read the sample {}: {error}", path.display()))
+        std::fs::read(&path).map_err(|error| {
+            let near = nearest_sample(root, name).filter(|_| error.kind() == ErrorKind::NotFound);
+            let help = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            format!("cannot read the sample {}: {error}{help}", path.display())
+        })
     };
     samples_of(rules).into_iter().map(|name| (name.to_owned(), read(name))).collect()
+}
+
+/// The sample that there is and that has nearly this name, in the folder of the same mapping.
+fn nearest_sample(root: &Path, name: &str) -> Option<String> {
+    let (mapping, own) = name.split_once('/')?;
+    let files = std::fs::read_dir(root.join(mapping)).ok()?.flatten();
+    let names = files.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        name.strip_suffix(".json").map(str::to_owned)
+    });
+    let names: BTreeSet<String> = names.collect();
+    let near = suggest::nearest(own, names.iter().map(String::as_str))?;
+    Some(format!("{mapping}/{near}"))
 }
 
 fn tell(trials: &[Trial], list: bool) {
@@ -133,4 +151,19 @@ fn summary(trials: &[Trial], rules: &RuleSet, overridden: usize, took: Duration)
         line.push_str(&more.join(", "));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_that_is_not_there_names_the_one_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("door")).unwrap();
+        std::fs::write(folder.path().join("door/opened.json"), "{}").unwrap();
+        assert_eq!(nearest_sample(folder.path(), "door/openned").unwrap(), "door/opened");
+        assert_eq!(nearest_sample(folder.path(), "door/x"), None);
+        assert_eq!(nearest_sample(folder.path(), "gate/opened"), None);
+    }
 }
