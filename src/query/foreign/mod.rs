@@ -54,7 +54,8 @@ impl<'t> Parser<'t, '_> {
             .or_else(|| self.function(start, end))
             .or_else(|| self.word_before(start, end));
         let Some((meant, word, after)) = found else {
-            return self.foreign_start(start, end).then_some(Left(None));
+            let told = self.foreign_start(start, end) || self.unknown_function(start, end);
+            return told.then_some(Left(None));
         };
         let is_first = word.start > start;
         let field = is_first.then(|| self.field_alone(start..end)).flatten();
@@ -142,6 +143,43 @@ impl<'t> Parser<'t, '_> {
         self.cursor = after;
         // What follows is the term that would stand here.
         self.lost = true;
+        true
+    }
+
+    /// `lower(field) == "x"`: a function that there is not, with whatever it is compared with.
+    fn unknown_function(&mut self, start: usize, end: usize) -> bool {
+        let name = self.cursor.slice(start..end);
+        let mut after = self.cursor;
+        after.go(end);
+        if after.peek() != Some('(') || !is_name(name) {
+            return false;
+        }
+        let Some(Items { all: values, .. }) = items::items(&mut after) else { return false };
+        let called = after;
+        after.skip_space();
+        let compared = if let Some(sign) = after.operator() {
+            after.skip_space();
+            items::items(&mut after).map(|items| (sign, items.all))
+        } else {
+            after = called;
+            None
+        };
+        let is_of_case = words::is_of_case(name);
+        let meant = match (values.as_slice(), compared) {
+            ([field], Some((Ok(Operator::Colon | Operator::Exact), values))) if is_of_case => {
+                Some(Meant::new(field.written, Asks::Equals, values))
+            }
+            _ => None,
+        };
+        let help = match meant.filter(|meant| is_name(meant.name)) {
+            Some(meant) => format!("`:` ignores case: {}", meant.help()),
+            None if is_of_case => "`:` ignores case: write the field and the value".to_owned(),
+            None => "there are no functions: a query compares a field with values".to_owned(),
+        };
+        let message = format!("expected `field: value`, found the function `{name}`");
+        self.error("foreign-word", start..end, message).help = Some(help);
+        self.cursor = after;
+        self.last = None;
         true
     }
 

@@ -223,6 +223,7 @@ fn words_and_modifiers_are_pointed_at() {
             "event.action in (a: b)",
             "event.action: (a, b) and event.action: c, d",
             "event.action: (a, \"b\" c)",
+            "lower(user.name) == \"bob\" and len(user.name) > 5 or now() and upper(x) > 3",
         ],
         &expect![[r#"
             event.action in [login, logout] and user.nmae = bob
@@ -266,6 +267,16 @@ fn words_and_modifiers_are_pointed_at() {
             event.action: (a, "b" c)
             [,] foreign-sign: expected `or` between values, found `,`
               for any of them write `event.action: (a or "b" or c)`
+
+            lower(user.name) == "bob" and len(user.name) > 5 or now() and upper(x) > 3
+            [lower] foreign-word: expected `field: value`, found the function `lower`
+              `:` ignores case: write `user.name: "bob"`
+            [len] foreign-word: expected `field: value`, found the function `len`
+              there are no functions: a query compares a field with values
+            [now] foreign-word: expected `field: value`, found the function `now`
+              there are no functions: a query compares a field with values
+            [upper] foreign-word: expected `field: value`, found the function `upper`
+              `:` ignores case: write the field and the value
         "#]],
     );
 }

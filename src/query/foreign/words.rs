@@ -114,6 +114,12 @@ pub(super) fn before(word: &str) -> Option<Asks> {
     find(&BEFORE, word)
 }
 
+/// Whether a function only makes letters small or large.
+pub(super) fn is_of_case(word: &str) -> bool {
+    let names = ["lower", "upper", "tolower", "toupper", "lcase", "ucase", "lowercase"];
+    names.iter().any(|name| word.eq_ignore_ascii_case(name))
+}
+
 /// What a function asks.
 pub(super) fn function(word: &str) -> Option<Asks> {
     find(&FUNCTIONS, word)
