@@ -548,3 +548,69 @@ expect = []
     "]],
     );
 }
+
+const SILENCE: &str = r#"title = "Silent"
+severity = "high"
+when = 'event.action: heartbeat'
+group_by = ["user.name"]
+[absence]
+within = "5m"
+expect = ["nobody", "carol"]
+"#;
+
+#[test]
+fn what_opens_after_the_last_record_is_an_event_to_other_rules_and_counted_like_all() {
+    let folder = Folder::new();
+    folder.write("rules/mine/logins.toml", SILENCE);
+    let both = "title = 'Both'\nseverity = 'low'\nwhen = 'rule.id: mine/logins'\n[threshold]\ncount = 2\nwithin = '1h'";
+    folder.write("rules/mine/both.toml", both);
+    let each =
+        "title = 'Each'\nseverity = 'low'\nwhen = 'rule.id: mine/logins'\ngroup_by = ['user.name']";
+    folder.write("rules/mine/each.toml", each);
+    let event = "{\"@timestamp\":\"2026-01-05T12:00:00Z\",\"event.action\":\"x\"}\n";
+    let replay = |more: &[&str]| {
+        let all = [&["replay", "--rules", "rules", "--mapping", "none"], more].concat();
+        hark(folder.0.path(), &all, event)
+    };
+    check(
+        &replay(&[]),
+        0,
+        &expect![[r"
+        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
+        2026-01-05T12:05:00Z        1h  low           2  mine/both            Both
+        2026-01-05T12:05:00Z        5m  low           1  mine/each    carol   Each
+        2026-01-05T12:05:00Z        5m  low           1  mine/each    nobody  Each
+        2026-01-05T12:05:00Z        1d  high          0  mine/logins  carol   Silent
+        2026-01-05T12:05:00Z        1d  high          0  mine/logins  nobody  Silent
+
+        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+        mine/both          2       0     0      1       1
+        mine/each          2       0     0      2       2
+        mine/logins        0       0     0      2       2
+        1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts
+        --
+    "]],
+    );
+    // The rules' clock trails by 10 s: the silence is told when it is past 5 min, and no alert is over.
+    check(
+        &replay(&["--run-for", "5m11s"]),
+        0,
+        &expect![[r"
+        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
+        2026-01-05T12:05:00Z      open  low           2  mine/both            Both
+        2026-01-05T12:05:00Z      open  low           1  mine/each    carol   Each
+        2026-01-05T12:05:00Z      open  low           1  mine/each    nobody  Each
+        2026-01-05T12:05:00Z      open  high          0  mine/logins  carol   Silent
+        2026-01-05T12:05:00Z      open  high          0  mine/logins  nobody  Silent
+
+        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+        mine/both          2       0     0      1       1
+        mine/each          2       0     0      2       2
+        mine/logins        0       0     0      2       2
+        1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts
+        --
+    "]],
+    );
+    let before = replay(&["--run-for", "5m10s"]);
+    assert!(text(&before.stdout).starts_with("no alerts\n"), "{before:?}");
+}

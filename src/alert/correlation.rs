@@ -321,6 +321,37 @@ impl Correlation {
         self.run_timers(rules, out)
     }
 
+    /// No timer is due before this; `None`: none is set that will ever run.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.keys.due().filter(|due| *due <= LAST_TIMER)
+    }
+
+    /// Runs the timer that is due next, if it is by `until`, before a tick says that time has come so
+    /// far: between two timers there is a place for alerts that the first of them opened.
+    pub fn run_next(&mut self, until: Timestamp, rules: &Rules, out: &mut Findings) -> bool {
+        // A deadline beyond all time is never reached, whatever a tick says.
+        let Some((time, rule, key)) = self.keys.next_due(until.min(LAST_TIMER)) else {
+            return false;
+        };
+        self.ran = self.ran.max(Some(time));
+        self.judging = Some(Judging { rule: rule.clone(), timer: true });
+        let off = self.off.contains(&rule);
+        let judges = |version| {
+            let judge = rules.get(&rule, version).filter(|_| !off)?;
+            Some(Known { judge: judge.clone(), runs: rules.runs(judge) })
+        };
+        let mut unreadable = false;
+        self.keys.wake(time, &rule, &key, |entry| {
+            let woken = entry.wake(time, &judges, out);
+            unreadable = woken.unreadable;
+            woken.needed
+        });
+        if unreadable && !off {
+            out.notes.push(Note::Unreadable { rule });
+        }
+        true
+    }
+
     /// The clock of the partition: how far time has come, and what holds it.
     pub fn clock(&self) -> &StreamClock {
         &self.clock
@@ -372,28 +403,10 @@ impl Correlation {
     /// Runs what is due at the clock, in order of (time, rule, key), within the bound.
     fn run_timers(&mut self, rules: &Rules, out: &mut Findings) -> Progress {
         let Some(now) = self.clock.now() else { return Progress::Done };
-        // A deadline beyond all time is never reached, whatever a tick says.
-        let until = now.min(LAST_TIMER);
         for _ in 0..self.limits.timers_per_step {
-            let Some((time, rule, key)) = self.keys.next_due(until) else {
-                self.ran = Some(now);
+            if !self.run_next(now, rules, out) {
+                self.ran = self.ran.max(Some(now));
                 return Progress::Done;
-            };
-            self.ran = Some(time);
-            self.judging = Some(Judging { rule: rule.clone(), timer: true });
-            let off = self.off.contains(&rule);
-            let judges = |version| {
-                let judge = rules.get(&rule, version).filter(|_| !off)?;
-                Some(Known { judge: judge.clone(), runs: rules.runs(judge) })
-            };
-            let mut unreadable = false;
-            self.keys.wake(time, &rule, &key, |entry| {
-                let woken = entry.wake(time, &judges, out);
-                unreadable = woken.unreadable;
-                woken.needed
-            });
-            if unreadable && !off {
-                out.notes.push(Note::Unreadable { rule });
             }
         }
         Progress::More

@@ -1,7 +1,9 @@
 //! Events in, alerts out, in one step and without Kafka: what rule tests and replay run.
 //!
 //! It is the very composition that runs live: [`Program`] → signals → [`Correlation`] for each
-//! partition. The clock ticks after every event, at the highest event time so far.
+//! partition. The clock ticks after every event, at the highest event time so far. However far it
+//! goes at once, alerts that open on its way are events to other rules at that moment, not when it
+//! has arrived: live, time does not jump.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub struct Pipeline {
     partitions: Vec<Correlation>,
     matched: Matched,
     met: Vec<(Arc<str>, Key)>,
+    judged: Vec<Arc<str>>,
     unkeyed: Vec<Arc<str>>,
     clock: Option<Timestamp>,
     /// How far the clock trails the events.
@@ -78,6 +81,7 @@ impl Pipeline {
             matched: Matched::default(),
             clock: None,
             met: Vec::new(),
+            judged: Vec::new(),
             unkeyed: Vec::new(),
             delay: Duration::ZERO,
         }
@@ -106,8 +110,7 @@ impl Pipeline {
         out: &mut Findings,
         lap: &mut dyn FnMut(Option<&Arc<str>>),
     ) {
-        self.met.clear();
-        self.unkeyed.clear();
+        self.forget_matches();
         let from = out.alerts.len();
         self.matches(event, Origin::Audit, out, lap);
         self.feed_back(from, out, lap);
@@ -126,8 +129,15 @@ impl Pipeline {
         lap(None);
         let judged = |rule: &Arc<str>| lap(Some(rule));
         self.program.signals_told(event, origin, self.count(), &mut matched, judged);
-        let signals = matched.records.iter().flat_map(|(_, record)| &record.signals);
-        self.met.extend(signals.map(|signal| (signal.rule.clone(), signal.key.clone())));
+        let before = self.judged.len();
+        for signal in matched.records.iter().flat_map(|(_, record)| &record.signals) {
+            self.met.push((signal.rule.clone(), signal.key.clone()));
+            // An event that gives a rule several keys meets it once.
+            let mut of_event = self.judged.iter().skip(before);
+            if !of_event.any(|rule| *rule == signal.rule) {
+                self.judged.push(signal.rule.clone());
+            }
+        }
         self.unkeyed.append(&mut matched.unkeyed);
         for (partition, signals) in matched.records.drain(..) {
             let Signals { position, time, clamped, signals } = signals;
@@ -160,19 +170,33 @@ impl Pipeline {
         }
     }
 
-    /// The rules that the last event met and the keys that it gave them; on one partition in the
-    /// rules' order. Those that it gave no key are [`Self::unkeyed`].
+    fn forget_matches(&mut self) {
+        self.met.clear();
+        self.judged.clear();
+        self.unkeyed.clear();
+    }
+
+    /// The rules that the last event met, or the alerts that opened with it or in the time since the
+    /// one before, and the keys that they gave them; on one partition in the rules' order for each.
+    /// Those that were given no key are [`Self::unkeyed`].
     pub fn met(&self) -> &[(Arc<str>, Key)] {
         &self.met
     }
 
-    /// What the last event did not mean for want of a key: rules, in their order.
+    /// The rules of [`Self::met`], once for each event or alert that met them, however many keys it
+    /// gave them.
+    pub fn judged(&self) -> &[Arc<str>] {
+        &self.judged
+    }
+
+    /// What the last event, or such an alert, did not mean for want of a key: rules, in their order.
     pub fn unkeyed(&self) -> &[Arc<str>] {
         &self.unkeyed
     }
 
     /// Time goes on, without an event, to `time` if that is later than all so far.
     pub fn advance(&mut self, time: Timestamp, out: &mut Findings) {
+        self.forget_matches();
         self.advance_in_laps(time, out, &mut |_| {});
     }
 
@@ -183,6 +207,9 @@ impl Pipeline {
         lap: &mut dyn FnMut(Option<&Arc<str>>),
     ) {
         let time = self.clock.map_or(time, |clock| clock.max(time));
+        if self.clock.is_some() {
+            self.run_timers(time, out, lap);
+        }
         self.clock = Some(time);
         let source = Source::new("", 0);
         let tick = Record::Tick(Tick {
@@ -201,6 +228,33 @@ impl Pipeline {
             lap(None);
         }
         self.feed_back(from, out, lap);
+        self.run_timers(time, out, lap);
+    }
+
+    /// Where alerts are events to rules, timers run one by one, in order of their time whatever their
+    /// partition, and what an alert leads to stands between them: else it would come after all of
+    /// them, too late for the rule's windows. Each alert opens finitely many others, for no rule feeds
+    /// itself, and what fires again needs an event first; so this ends.
+    fn run_timers(
+        &mut self,
+        until: Timestamp,
+        out: &mut Findings,
+        lap: &mut dyn FnMut(Option<&Arc<str>>),
+    ) {
+        if self.layout.is_none() {
+            return;
+        }
+        loop {
+            let due = |partition: &Correlation| partition.due().filter(|due| *due <= until);
+            let dues = self.partitions.iter_mut().filter_map(|p| Some((due(p)?, p)));
+            let Some((_, partition)) = dues.min_by_key(|(due, _)| *due) else { return };
+            let from = out.alerts.len();
+            lap(None);
+            if partition.run_next(until, &self.rules, out) {
+                lap(partition.judging().map(|judging| &judging.rule));
+                self.feed_back(from, out, lap);
+            }
+        }
     }
 
     /// How far time has come; `None` before the first event.
@@ -412,6 +466,46 @@ threshold = { count = 2, within = '1m' }";
                 "failures 1 \"eve\" 3",
                 "failures 80 \"bob\" 2",
                 "wave 80  2"
+            ]
+        );
+    }
+
+    const SILENT: &str = "when = 'event.action: ok'\ngroup_by = ['user.name']\nabsence = { within = '5m', expect = ['nobody', 'carol'] }";
+
+    #[test]
+    fn what_the_clock_opens_is_an_event_however_far_it_goes_at_once() {
+        let both = "when = 'rule.id: silent'\nthreshold = { count = 2, within = '1m' }";
+        let each = "when = 'rule.id: silent'\ngroup_by = ['user.name']";
+        let again = "when = 'rule.id: both'\nthreshold = { count = 1, within = '1m' }";
+        let rules = [("silent", SILENT), ("both", both), ("each", each), ("again", again)];
+        let expected = [
+            "again 300  1",
+            "both 300  2",
+            "each 300 \"carol\" 1",
+            "each 300 \"nobody\" 1",
+            "silent 300 \"carol\" 0",
+            "silent 300 \"nobody\" 0",
+        ];
+        // At the end; between two events far apart; and between two that are not.
+        assert_eq!(of_many(&rules, &[(0, "x", "eve")]), expected);
+        assert_eq!(of_many(&rules, &[(0, "x", "eve"), (900_000, "x", "eve")]), expected);
+        let minutes: Vec<_> = (0..20).map(|minute| (minute * 60, "x", "eve")).collect();
+        assert_eq!(of_many(&rules, &minutes), expected);
+    }
+
+    #[test]
+    fn silences_that_end_and_begin_again_end_with_the_events() {
+        let silent = SILENT.replace("5m", "10m");
+        let rules = [("silent", &*silent), ("each", "when = 'rule.id: silent'")];
+        assert_eq!(
+            of_many(&rules, &[(0, "ok", "carol"), (1_000, "ok", "carol")]),
+            [
+                "each 1600  1",
+                "each 600  1",
+                "each 600  1",
+                "silent 1600 \"carol\" 0",
+                "silent 600 \"carol\" 0",
+                "silent 600 \"nobody\" 0"
             ]
         );
     }

@@ -60,7 +60,7 @@ pub struct Summary {
 /// What one rule made of the records.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that met its query.
+    /// Events that met its query; alerts are events to the rules that ask for them.
     pub matched: u64,
     /// Those of them without one of its `group_by` fields.
     pub unkeyed: u64,
@@ -195,6 +195,7 @@ impl Replay {
             (Some(more), Some(clock)) => self.pipeline.advance(clock + more, &mut self.findings),
             (Some(_), None) => {}
         }
+        self.count_matches();
         self.count_findings();
         for alert in self.pipeline.standing() {
             self.open.insert(alert.id.clone(), alert);
@@ -240,15 +241,10 @@ impl Replay {
 
     fn count_matches(&mut self) {
         let rules = &mut self.summary.rules;
-        let mut counted = None;
-        for (rule, _) in self.pipeline.met() {
-            // An event that gave a rule several keys met it once.
-            if counted != Some(rule)
-                && let Some(counts) = rules.get_mut(rule)
-            {
+        for rule in self.pipeline.judged() {
+            if let Some(counts) = rules.get_mut(rule) {
                 counts.matched += 1;
             }
-            counted = Some(rule);
         }
         for rule in self.pipeline.unkeyed() {
             if let Some(counts) = rules.get_mut(rule) {

@@ -222,6 +222,11 @@ impl<E: Entry> Store<E> {
         (Some(result), insert)
     }
 
+    /// No entry is due before this; `None`: none is waiting for a time.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(time, _, _)| *time)
+    }
+
     /// The time, rule and key of the entry that is due next, if that is no later than `until`. It must
     /// be woken before this is asked again.
     pub fn next_due(&mut self, until: Timestamp) -> Option<(Timestamp, Arc<str>, Arc<[u8]>)> {
