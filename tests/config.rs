@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hark::config::{self, Layers};
+use hark::base::diagnostic::Gravity;
+use hark::config::{self, Layers, Purpose};
 
 fn shipped(name: &str, environment: &[(&str, &str)], sets: &[&str]) -> Layers {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
@@ -52,6 +53,71 @@ fn the_example_for_production_needs_its_secrets_and_nothing_else() {
     let without = mistakes(&shipped("production.toml", &[], &[]));
     assert_eq!(without.len(), SECRETS.len(), "{without:?}");
     assert!(without.iter().all(|m| m.contains("is not set")), "{without:?}");
+}
+
+#[test]
+fn who_only_looks_needs_no_secrets() {
+    let layers = shipped("production.toml", &[], &[]);
+    let checked = config::load_for(&layers, Purpose::Check);
+    let found: Vec<_> = checked.found.iter().flat_map(|(_, found)| found).collect();
+    assert_eq!(found.len(), SECRETS.len(), "{found:?}");
+    for d in found {
+        assert_eq!((d.code, d.gravity), ("missing-secret", Gravity::Warning));
+        assert!(d.message.ends_with(" is not set; needed by `hark run`"), "{}", d.message);
+    }
+    assert!(checked.config.is_some());
+    let tried = config::load_for(&layers, Purpose::Try);
+    assert!(tried.found.iter().all(|(_, found)| found.is_empty()) && tried.config.is_some());
+    let on_kafka = config::load_for(&layers, Purpose::TryOnKafka);
+    let found: Vec<_> = on_kafka.found.iter().flat_map(|(_, found)| found).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].message.contains("HARK_KAFKA_PASSWORD") && on_kafka.config.is_none());
+}
+
+#[test]
+fn a_secret_that_is_there_is_read_whoever_asks() {
+    let mut secrets = SECRETS;
+    secrets[2].1 = "not a key of the right form";
+    let tried = config::load_for(&shipped("production.toml", &secrets, &[]), Purpose::Try);
+    let found: Vec<_> = tried.found.iter().flat_map(|(_, found)| found).collect();
+    assert_eq!(found.iter().map(|d| d.code).collect::<Vec<_>>(), ["bad-secret"]);
+}
+
+#[test]
+fn a_warning_of_missing_secrets_can_be_allowed_and_the_error_cannot() {
+    let mut layers = shipped("production.toml", &[], &["check.allow=['missing-secret']"]);
+    let checked = config::load_for(&layers, Purpose::Check);
+    assert!(checked.found.iter().all(|(_, found)| found.is_empty()), "{:?}", checked.found);
+    assert!(config::load(&layers).config.is_none());
+    layers.sets.clear();
+    assert!(config::load(&layers).config.is_none());
+}
+
+#[test]
+fn a_secret_in_the_file_is_not_in_what_is_shown_of_it() {
+    let text = "[sources.a]\n[sinks.siem.splunk_hec]\nurl = 'https://example.com'\n\
+                token = \"hünter2\" # why\n[notifiers.t]\nwebhook = { url = 'https://example.com', secret = ['whsec_a', '''whsec_\nb'''], x = 1 }\n";
+    let layers = Layers {
+        path: "hark.toml".into(),
+        text: text.into(),
+        sets: vec!["sinks.siem.splunk_hec.source='hark'".to_owned()],
+        ..Layers::default()
+    };
+    for sets in [layers.sets.clone(), vec![]] {
+        for (source, found) in config::load(&Layers { sets, ..layers.clone() }).found {
+            for secret in ["nter2", "whsec_", "\nb'"] {
+                assert!(!source.text.contains(secret), "{}", source.text);
+            }
+            if source.text.contains("# why") {
+                assert_eq!(source.text.len(), text.len());
+                assert!(source.text.contains("token = \"********\" # why"), "{}", source.text);
+                for d in found {
+                    let at = d.span.unwrap();
+                    assert!(text.get(at.clone()).is_some() && source.text.get(at).is_some());
+                }
+            }
+        }
+    }
 }
 
 #[test]

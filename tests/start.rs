@@ -1,8 +1,12 @@
 //! Starting, when something is in the way.
-#![expect(clippy::disallowed_methods, reason = "tests measure time as it passes")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests measure time as it passes, and may panic"
+)]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[path = "support/program.rs"]
@@ -39,11 +43,79 @@ fn an_order_to_stop_is_heard_while_hark_waits_for_kafka() {
     let mut lines = BufReader::new(hark.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("admin interface listens")));
     let begun = Instant::now();
-    let sent = Command::new("kill").args(["-TERM", &hark.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    send("-TERM", &hark);
     let ended = hark.wait().unwrap();
     assert_eq!(ended.code(), Some(0), "{:?}", lines.collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+fn send(signal: &str, to: &Child) {
+    let sent = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// `hark run` on its own broker, started through another program, and its log up to where it runs.
+fn running(through: &[&str]) -> (Child, impl Iterator<Item = String>) {
+    let hark = env!("CARGO_BIN_EXE_hark");
+    let mut words = through.iter().copied().chain([hark, "run"]);
+    let mut hark = Command::new(words.next().unwrap())
+        .args(words)
+        .args(["--set", "admin.listen=127.0.0.1:0"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(hark.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("hark runs")));
+    (hark, lines)
+}
+
+#[test]
+fn who_starts_it_without_rules_or_mappings_is_warned() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("x.toml"),
+        "rules = 'none'\nmappings = 'none'\n[sources.a]\n",
+    )
+    .unwrap();
+    std::fs::create_dir(folder.path().join("none")).unwrap();
+    let config = folder.path().join("x.toml");
+    let mut hark =
+        run(&["--config", config.to_str().unwrap(), "--set", "kafka.connect_timeout=1ms"]);
+    let ended = hark.output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    for what in ["no rule file", "no mapping file"] {
+        let warned = |line: &&str| line.contains("WARN") && line.contains(what);
+        assert_eq!(told.lines().filter(warned).count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_closed_terminal_stops_it_in_good_order() {
+    let (mut hark, lines) = running(&[]);
+    send("-HUP", &hark);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(hark.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line.contains("stopping") && line.contains("SIGHUP")),
+        "{rest:?}"
+    );
+    assert!(rest.iter().any(|line| line.contains("stopped")), "{rest:?}");
+}
+
+#[test]
+fn who_starts_it_with_nohup_keeps_it_when_the_terminal_closes() {
+    let (mut hark, lines) = running(&["nohup"]);
+    send("-HUP", &hark);
+    send("-TERM", &hark);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(hark.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line.contains("stopping") && line.contains("SIGTERM")),
+        "{rest:?}"
+    );
 }
 
 #[test]

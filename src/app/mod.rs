@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use self::starting::Starting;
 use crate::admin::{Admin, Part, Status};
-use crate::base::diagnostic::SourceText;
+use crate::base::diagnostic::{SourceText, allow};
 use crate::base::metrics::Metrics;
-use crate::base::{Clock, Diagnostics, Timestamp};
+use crate::base::{Clock, Diagnostic, Diagnostics, Timestamp};
 use crate::config::{Config, read_file, read_tree, sample_names};
 use crate::detectors::EXPECTED_MAX;
 use crate::engine::Program;
@@ -102,6 +102,9 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     let mut unreadable = Vec::new();
     let mut found = Diagnostics::new();
     let mappings = read_mappings(config, &mut found);
+    if mappings.is_empty() && !found.has_errors() && config.has_mappings() {
+        found.push(empty("no-mappings", "mapping", "no record becomes an event"));
+    }
     unreadable.push((SourceText::new(&config.mappings, ""), found));
     let roots = if paths.is_empty() { std::slice::from_ref(&config.rules) } else { paths };
     let mut rules = Vec::new();
@@ -127,14 +130,31 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     let tables = &config.tables;
     let input = CheckInput { mappings: &mappings, tables, rules: &rules, sets, advice };
     let mut report = crate::rule::check(&input);
+    // The roots of rules come behind that of mappings; what cannot be read has been told of.
+    if report.rule_files == 0
+        && let Some((_, found)) = unreadable.get_mut(1)
+        && !found.has_errors()
+    {
+        found.push(empty("no-rules", "rule", "nothing is detected"));
+    }
+    for (_, found) in &mut unreadable {
+        *found = allow::without(std::mem::take(found), &config.allow);
+    }
     unreadable.retain(|(_, found)| !found.is_empty());
     report.files.splice(0..0, unreadable);
     report
 }
 
+/// What is said of a folder without files: whoever starts with it would wait for nothing.
+fn empty(code: &'static str, what: &str, so: &str) -> Diagnostic {
+    let message = format!("no {what} file (*.toml) here, so {so}");
+    let help = format!("set `{what}s` in the configuration to the folder with the {what} files");
+    Diagnostic::of_file(code, message).as_warning().help(help)
+}
+
 /// The configured mapping files.
 pub fn read_mappings(config: &Config, unreadable: &mut Diagnostics) -> Vec<SourceText> {
-    if config.mappings.as_os_str().is_empty() {
+    if !config.has_mappings() {
         return Vec::new();
     }
     read_tree(&config.mappings, unreadable)

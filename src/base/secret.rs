@@ -4,9 +4,10 @@
 //! `{ file = "path" }`. Reading environment and files is the shell's business ([`Secrets`]).
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Gravity};
 use super::document::{Item, Table};
 use super::keys::{KeySpec, Shape};
 
@@ -65,11 +66,17 @@ pub enum SecretSource {
 pub trait Secrets {
     /// The text as it stands there, or a sentence why it cannot be had.
     fn resolve(&self, source: &SecretSource) -> Result<String, String>;
+
+    /// What it means that a secret is not there; `None`: nothing, for whoever asks sends nothing.
+    fn missing(&self) -> Option<Gravity> {
+        Some(Gravity::Error)
+    }
 }
 
 /// Reads the secret that `key` names; one line break at its end is not part of it.
 ///
 /// Every mistake is reported: a secret written in the file itself, one that cannot be had, an empty one.
+/// The last two are as grave as [`Secrets::missing`] says.
 pub fn read(
     table: &mut Table<'_>,
     key: &'static str,
@@ -124,18 +131,48 @@ pub fn read_item(
             let text = text.strip_suffix('\n').unwrap_or(&text);
             let text = text.strip_suffix('\r').unwrap_or(text);
             if text.is_empty() {
-                found.push(Diagnostic::error("missing-secret", span, "this secret is empty"));
+                found.extend(missing(span, "this secret is empty".to_owned(), secrets));
                 return None;
             }
             Some(Secret::new(text.to_owned()))
         }
         Err(why) => {
-            let help =
-                "set the variable or mount the file where Hark runs, also where it is checked";
-            found.push(Diagnostic::error("missing-secret", span, why).help(help));
+            found.extend(missing(span, why, secrets));
             None
         }
     }
+}
+
+/// What is said of a secret that is not there, where somebody needs it.
+fn missing(span: Range<usize>, why: String, secrets: &dyn Secrets) -> Option<Diagnostic> {
+    let gravity = secrets.missing()?;
+    let message = match gravity {
+        Gravity::Error => why,
+        Gravity::Warning => format!("{why}; needed by `hark run`"),
+    };
+    let help = "set the variable or mount the file where Hark runs";
+    let missing = Diagnostic::error("missing-secret", span, message).help(help);
+    Some(Diagnostic { gravity, ..missing })
+}
+
+/// The text with what must not be shown of it masked: every value that is a secret and stands there
+/// itself. Line breaks stay, and so does the number of bytes, so that every place is where it was.
+pub fn masked(text: &str, found: &Diagnostics) -> String {
+    let mut masked = text.to_owned();
+    let plain = found.iter().filter(|diagnostic| diagnostic.code == "plain-secret");
+    for span in plain.filter_map(|diagnostic| diagnostic.span.clone()) {
+        let Some(written) = masked.get(span.clone()) else { continue };
+        let quotes = ['"', '\''];
+        let value = written.trim_matches(quotes);
+        let start = span.start + (written.len() - written.trim_start_matches(quotes).len());
+        let mask =
+            value.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect::<String>();
+        let end = start + value.len();
+        if masked.get(start..end).is_some() {
+            masked.replace_range(start..end, &mask);
+        }
+    }
+    masked
 }
 
 #[cfg(test)]

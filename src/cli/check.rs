@@ -1,5 +1,6 @@
 //! `hark check`: is everything that Hark would load right? Every mistake at once, with its place.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use crate::base::clock::System;
 use crate::base::diagnostic::json::{self, Looked};
 use crate::base::diagnostic::{SourceText, sarif};
 use crate::base::{Clock as _, Diagnostic, Diagnostics};
+use crate::config::{Loaded, Purpose, Rest};
 
 /// What `hark check` is told.
 #[derive(Debug, Args)]
@@ -77,7 +79,7 @@ impl Findings {
 
 fn look(arguments: &Arguments) -> Findings {
     let path = &arguments.config.config;
-    let loaded = match arguments.config.read() {
+    let loaded = match arguments.config.read(Purpose::Check) {
         Ok(loaded) => loaded,
         Err(error) => {
             let unreadable = Diagnostic::of_file("unreadable", format!("cannot be read: {error}"))
@@ -86,16 +88,42 @@ fn look(arguments: &Arguments) -> Findings {
             return without_config(vec![(SourceText::new(path, ""), found)]);
         }
     };
-    let Some(config) = &loaded.config else { return without_config(loaded.found) };
-    let report = app::check(config, &arguments.rules, System.now());
+    let Loaded { config, rest, found } = loaded;
+    let mistakes: usize = found.iter().map(|(_, found)| found.errors()).sum();
+    let (config, references) = match (config, rest) {
+        (Some(config), _) => (config, true),
+        (None, Some(Rest { config, references })) => (config, references),
+        (None, None) => return without_config(found),
+    };
+    let mut report = app::check(&config, &arguments.rules, System.now());
+    if !references {
+        for (_, found) in &mut report.files {
+            *found = without_doubtful(std::mem::take(found));
+        }
+    }
+    report.files.splice(0..0, found);
     let looked = Looked { rules: Some(report.rule_files), mappings: Some(report.mappings.len()) };
-    let summary = report.summary();
-    let mut files = loaded.found;
-    files.extend(report.files);
-    Findings { files, looked, summary }
+    let mut summary = report.summary();
+    match mistakes {
+        0 => {}
+        1 => summary.push_str("; 1 of the errors is in the configuration"),
+        n => {
+            let _infallible = write!(summary, "; {n} of the errors are in the configuration");
+        }
+    }
+    if !references {
+        summary.push_str(", so lists, schedules and tables that rules name were not looked for");
+    }
+    Findings { files: report.files, looked, summary }
 }
 
-/// Where rules and mappings are, a configuration with mistakes does not say.
+/// Leaves out that a list, schedule or table is not there: those of the configuration are mistaken.
+fn without_doubtful(found: Diagnostics) -> Diagnostics {
+    const DOUBTFUL: [&str; 3] = ["unknown-list", "unknown-schedule", "unknown-table"];
+    found.into_iter().filter(|diagnostic| !DOUBTFUL.contains(&diagnostic.code)).collect()
+}
+
+/// Where rules and mappings are, a configuration with such mistakes does not say.
 fn without_config(files: Vec<(SourceText, Diagnostics)>) -> Findings {
     let mut found = Findings { files, looked: Looked::default(), summary: String::new() };
     let errors = found.errors();

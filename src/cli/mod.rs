@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::base::Diagnostics;
 use crate::base::diagnostic::{SourceText, render};
-use crate::config::{self, Layers, Loaded};
+use crate::config::{self, Layers, Loaded, Purpose};
 
 /// Streaming detection engine for audit events in Kafka.
 #[derive(Debug, Parser)]
@@ -99,8 +99,8 @@ pub fn main() -> ExitCode {
 
 impl ConfigArguments {
     /// Reads all layers; a file that cannot be read is told, and what to do.
-    fn load(&self) -> Option<Loaded> {
-        match self.read() {
+    fn load(&self, purpose: Purpose) -> Option<Loaded> {
+        match self.read(purpose) {
             Ok(loaded) => Some(loaded),
             Err(error) => {
                 say_error(&format!(
@@ -113,8 +113,8 @@ impl ConfigArguments {
     }
 
     /// Reads all layers; the error is that of reading the file.
-    fn read(&self) -> std::io::Result<Loaded> {
-        Ok(config::load(&Layers::from_process(&self.config, self.sets.clone())?))
+    fn read(&self, purpose: Purpose) -> std::io::Result<Loaded> {
+        Ok(config::load_for(&Layers::from_process(&self.config, self.sets.clone())?, purpose))
     }
 }
 

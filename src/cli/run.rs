@@ -9,13 +9,13 @@ use tracing_subscriber::EnvFilter;
 use super::{ConfigArguments, say, say_error};
 use crate::app::{Daemon, Role};
 use crate::base::clock;
-use crate::config::Log;
+use crate::config::{Log, Purpose};
 
 /// What `hark run` is told.
 #[derive(Debug, Args)]
 #[command(
     about = "Run the daemon: consume, detect, notify, forward.",
-    after_help = "SIGTERM and Ctrl-C stop it in good order: what was read is finished and committed.\nExit code 0: stopped when told to. 1: could not start, or had to give up; the last log line says why.\n\nExamples:\n  hark run\n  hark run --config /etc/hark/hark.toml\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092"
+    after_help = "SIGTERM, SIGHUP and Ctrl-C stop it in good order: what was read is finished and committed.\nExit code 0: stopped when told to. 1: could not start, or had to give up; the last log line says why.\n\nExamples:\n  hark run\n  hark run --config /etc/hark/hark.toml\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct Arguments {
 
 /// Runs until told to stop.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Some(loaded) = arguments.config.load() else { return ExitCode::FAILURE };
+    let Some(loaded) = arguments.config.load(Purpose::Run) else { return ExitCode::FAILURE };
     say(&loaded.found);
     let Some(config) = loaded.config else {
         say_error("the configuration has errors; nothing was started");
@@ -58,8 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         let mut told = std::pin::pin!(told_to_stop());
         let started = tokio::select! {
             started = Daemon::start(config, &roles, Arc::new(clock::System)) => started,
-            () = &mut told => {
-                tracing::info!("told to stop while starting");
+            signal = &mut told => {
+                tracing::info!(signal, "told to stop while starting");
                 return Ok(());
             }
         };
@@ -71,10 +71,15 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             }
         };
         let failure = tokio::select! {
-            () = told => None,
-            failure = daemon.failure() => Some(failure),
+            signal = told => {
+                tracing::info!(signal, "stopping");
+                None
+            }
+            failure = daemon.failure() => {
+                tracing::info!("stopping");
+                Some(failure)
+            }
         };
-        tracing::info!("stopping");
         let stopped = daemon.stop().await;
         failure.map_or(stopped, Err)
     });
@@ -104,20 +109,40 @@ pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Ends at the first SIGTERM or Ctrl-C.
-pub(super) async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        tracing::error!("cannot listen for SIGTERM");
-        return std::future::pending().await;
+/// Ends at the first SIGTERM, Ctrl-C, or SIGHUP (its terminal was closed), with the signal's name.
+pub(super) async fn told_to_stop() -> &'static str {
+    use tokio::signal::unix::SignalKind;
+    // Whoever starts it with `nohup` wants it to outlive the terminal.
+    let hangup = async {
+        if hangup_is_ignored() {
+            std::future::pending::<()>().await;
+        }
+        one(SignalKind::hangup(), "SIGHUP").await;
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        pressed = tokio::signal::ctrl_c() => {
-            if let Err(error) = pressed {
-                tracing::error!(%error, "cannot listen for Ctrl-C");
-                terminate.recv().await;
-            }
+        () = one(SignalKind::terminate(), "SIGTERM") => "SIGTERM",
+        () = one(SignalKind::interrupt(), "Ctrl-C") => "Ctrl-C",
+        () = hangup => "SIGHUP",
+    }
+}
+
+/// Ends at the first signal of a kind.
+async fn one(kind: tokio::signal::unix::SignalKind, name: &str) {
+    match tokio::signal::unix::signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for {name}");
+            std::future::pending::<()>().await;
         }
     }
+}
+
+/// Whether this process was started to take no notice of SIGHUP. Linux alone says so.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit of the mask is that of signal 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 1)
 }

@@ -8,7 +8,7 @@ use crate::app;
 use crate::base::clock::System;
 use crate::base::diagnostic::SourceText;
 use crate::base::{Clock as _, Diagnostics};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Purpose};
 use crate::event::Layout;
 use crate::mapping::Mappings;
 use crate::rule::RuleSet;
@@ -25,7 +25,16 @@ impl Workshop {
     /// are told, and then there is nothing. Warnings are `hark check`'s business. Without any
     /// configuration file the defaults will do, and there are no mappings.
     pub(super) fn open(arguments: &ConfigArguments, paths: &[PathBuf]) -> Option<Self> {
-        let config = config(arguments)?;
+        Self::open_for(Purpose::Try, arguments, paths)
+    }
+
+    /// The same for what may need some of the configuration's secrets.
+    pub(super) fn open_for(
+        purpose: Purpose,
+        arguments: &ConfigArguments,
+        paths: &[PathBuf],
+    ) -> Option<Self> {
+        let config = config(arguments, purpose)?;
         let report = app::check(&config, paths, System.now());
         if report.errors() > 0 {
             let mistaken = report.files.iter().filter(|(_, found)| found.has_errors());
@@ -46,7 +55,7 @@ pub(super) struct Materials {
 impl Materials {
     /// Reads configuration and mapping files; what cannot be read is told, and then there is nothing.
     pub(super) fn read(arguments: &ConfigArguments) -> Option<Self> {
-        let config = config(arguments)?;
+        let config = config(arguments, Purpose::Try)?;
         let mut unreadable = Diagnostics::new();
         let mappings = app::read_mappings(&config, &mut unreadable);
         if unreadable.has_errors() {
@@ -71,13 +80,13 @@ pub(super) fn load(sources: &[SourceText], config: &Config, layout: &Layout) -> 
 }
 
 /// The configuration, or that of nobody's having written one.
-fn config(arguments: &ConfigArguments) -> Option<Config> {
+fn config(arguments: &ConfigArguments, purpose: Purpose) -> Option<Config> {
     // What --set changes is a configuration, which then must be there.
     let unnamed = arguments.config == Path::new(CONFIG) && arguments.sets.is_empty();
     if unnamed && !arguments.config.exists() {
         return Some(config::without_file());
     }
-    let loaded = arguments.load()?;
+    let loaded = arguments.load(purpose)?;
     if loaded.config.is_none() {
         say(&loaded.found);
         say_error("the configuration has errors; nothing was run");

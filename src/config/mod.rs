@@ -19,7 +19,8 @@ pub use secrets::Environment;
 pub use watch::Watch;
 
 use crate::base::Diagnostics;
-use crate::base::diagnostic::{SourceText, allow};
+use crate::base::diagnostic::{Gravity, SourceText, allow};
+use crate::base::secret;
 use crate::event::decode::Limits;
 use crate::kafka::{self, StartPolicy};
 use crate::mapping::{Options, Tables};
@@ -64,6 +65,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether there is a folder of mappings at all: not where nobody has written a configuration.
+    pub fn has_mappings(&self) -> bool {
+        !self.mappings.as_os_str().is_empty()
+    }
+
     /// The bounds that records are read with.
     pub fn options(&self) -> Options {
         Options { limits: self.limits, max_future_skew: self.max_future_skew }
@@ -90,11 +96,49 @@ pub struct Log {
     pub filter: String,
 }
 
+/// What a configuration with mistakes still tells: where rules, mappings and samples are. Good for
+/// checking those, and for nothing else.
+#[derive(Debug)]
+pub struct Rest {
+    /// The configuration without what is mistaken.
+    pub config: Config,
+    /// Whether all its lists, schedules and tables are there. If not, that a rule names one which is
+    /// not may be no mistake of the rule's.
+    pub references: bool,
+}
+
+/// What a configuration is read for: it decides which secrets have to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run: every secret is needed.
+    Run,
+    /// To be checked, where its secrets may not be: a missing one is a warning.
+    Check,
+    /// To try rules and queries out on files: no secret is needed.
+    Try,
+    /// To try them out on what Kafka holds: only Kafka's own secrets are needed.
+    TryOnKafka,
+}
+
+impl Purpose {
+    /// What a missing secret is: one of Kafka's, one of a destination's.
+    const fn missing_secrets(self) -> [Option<Gravity>; 2] {
+        match self {
+            Self::Run => [Some(Gravity::Error); 2],
+            Self::Check => [Some(Gravity::Warning); 2],
+            Self::Try => [None; 2],
+            Self::TryOnKafka => [Some(Gravity::Error), None],
+        }
+    }
+}
+
 /// What came of reading: the configuration if it has no errors, and what there is to say, by source.
 #[derive(Debug)]
 pub struct Loaded {
     /// `None` when there are errors.
     pub config: Option<Config>,
+    /// What can be told in spite of errors; `None` when there are none, or too bad ones.
+    pub rest: Option<Rest>,
     /// Diagnostics with the text they point into: the file, then the merged layers.
     pub found: Vec<(SourceText, Diagnostics)>,
 }
@@ -103,14 +147,20 @@ pub struct Loaded {
 /// mappings. Nothing can be run with it.
 pub fn without_file() -> Config {
     let environment = Environment::new(BTreeMap::new(), PathBuf::new());
-    let config = read::read("", Path::new(""), &environment, &mut Diagnostics::new());
-    Config { mappings: PathBuf::new(), ..config }
+    let read = read::read("", Path::new(""), &environment, Purpose::Try, &mut Diagnostics::new());
+    Config { mappings: PathBuf::new(), ..read.config }
 }
 
-/// Reads all layers, every mistake at once; warnings that it allows itself are left out.
+/// Reads all layers to run with them, every mistake at once; warnings that the configuration allows
+/// itself are left out.
 pub fn load(layers: &Layers) -> Loaded {
-    let mut loaded = load_all(layers);
-    if let Some(config) = &loaded.config {
+    load_for(layers, Purpose::Run)
+}
+
+/// The same for whatever purpose. A destination whose secret is missing and not needed is left out.
+pub fn load_for(layers: &Layers, purpose: Purpose) -> Loaded {
+    let mut loaded = load_all(layers, purpose);
+    if let Some(config) = loaded.config.as_ref().or(loaded.rest.as_ref().map(|rest| &rest.config)) {
         for (_, found) in &mut loaded.found {
             *found = allow::without(std::mem::take(found), &config.allow);
         }
@@ -118,15 +168,15 @@ pub fn load(layers: &Layers) -> Loaded {
     loaded
 }
 
-fn load_all(layers: &Layers) -> Loaded {
+fn load_all(layers: &Layers, purpose: Purpose) -> Loaded {
     let folder = layers.path.parent().map_or_else(PathBuf::new, Path::to_owned);
     let environment = Environment::new(layers.environment.clone(), folder.clone());
     let mut in_file = Diagnostics::new();
-    let from_file = read::read(&layers.text, &folder, &environment, &mut in_file);
-    let file = SourceText::new(&layers.path, layers.text.as_str());
+    let from_file = read::read(&layers.text, &folder, &environment, purpose, &mut in_file);
+    let file = SourceText::new(&layers.path, secret::masked(&layers.text, &in_file));
     if !layers.has_overrides() {
-        let config = (!in_file.has_errors()).then_some(from_file);
-        return Loaded { config, found: vec![(file, in_file)] };
+        let mistaken = in_file.has_errors();
+        return loaded(from_file, mistaken, vec![(file, in_file)]);
     }
     let mut merged_found = Diagnostics::new();
     let mut name = layers.path.clone().into_os_string();
@@ -136,10 +186,12 @@ fn load_all(layers: &Layers) -> Loaded {
         Err(diagnostic) => {
             let (mut found, nothing) = (Diagnostics::new(), SourceText::new(&layers.path, ""));
             found.push(diagnostic);
-            return Loaded { config: None, found: vec![(file, in_file), (nothing, found)] };
+            let found = vec![(file, in_file), (nothing, found)];
+            return Loaded { config: None, rest: None, found };
         }
     };
-    let config = read::read(&merged, &folder, &environment, &mut merged_found);
+    let from_all = read::read(&merged, &folder, &environment, purpose, &mut merged_found);
+    let merged = secret::masked(&merged, &merged_found);
     // An override may add what the file lacks; what the file has in excess it cannot take away.
     let mut kept = Diagnostics::new();
     kept.extend(in_file.into_iter().filter(|d| d.code == "unknown-key" || d.code == "toml-syntax"));
@@ -149,8 +201,17 @@ fn load_all(layers: &Layers) -> Loaded {
         merged_found = Diagnostics::new();
     }
     let merged_source = SourceText::new(PathBuf::from(name), merged);
-    Loaded {
-        config: (!mistaken).then_some(config),
-        found: vec![(file, kept), (merged_source, merged_found)],
+    loaded(from_all, mistaken, vec![(file, kept), (merged_source, merged_found)])
+}
+
+fn loaded(read: read::Read, mistaken: bool, found: Vec<(SourceText, Diagnostics)>) -> Loaded {
+    let read::Read { config, folders, references } = read;
+    if mistaken {
+        return Loaded {
+            config: None,
+            rest: folders.then_some(Rest { config, references }),
+            found,
+        };
     }
+    Loaded { config: Some(config), rest: None, found }
 }

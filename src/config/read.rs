@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::load::{read_bytes, read_text};
 use super::watch::Watch;
-use super::{Config, Log, Source, keys};
+use super::{Config, Environment, Log, Purpose, Source, keys};
 use crate::base::diagnostic::allow;
 use crate::base::document::{Document, Table};
 use crate::base::secret;
@@ -21,26 +21,52 @@ use crate::{notifiers, sinks};
 /// How far ahead of its arrival an event may claim to be (DESIGN: clamped beyond).
 pub(super) const MAX_FUTURE_SKEW: Duration = Duration::from_mins(5);
 
+/// What a text says, and how far that can be relied on where it has mistakes.
+pub(super) struct Read {
+    pub(super) config: Config,
+    /// Whether it tells where rules, mappings and samples are.
+    pub(super) folders: bool,
+    /// Whether lists, schedules and tables are all there.
+    pub(super) references: bool,
+}
+
 /// Reads `text`; relative paths start from `folder`.
 pub(super) fn read(
     text: &str,
     folder: &Path,
-    secrets: &dyn Secrets,
+    environment: &Environment,
+    purpose: Purpose,
     found: &mut Diagnostics,
-) -> Config {
+) -> Read {
+    let [of_kafka, of_others] =
+        purpose.missing_secrets().map(|gravity| environment.where_missing_is(gravity));
     let document = Document::parse(text);
     let mut root = document.root_as(keys::CONFIG, found);
+    // What stands behind a mistake of syntax may have gone unread; a default stands for what is misspelt.
+    let well_formed = document.is_well_formed();
+    let misspelt = |root: &Table<'_>, names: &[&'static str]| {
+        let known = |key: &str| keys::CONFIG.iter().any(|spec| spec.name == key);
+        let keys = root.keys();
+        let unknown = keys.iter().filter(|key| !known(&key.value));
+        let mut meant = unknown.filter_map(|key| suggest::nearest(&key.value, names.to_vec()));
+        meant.any(|name| !root.has(name))
+    };
+    let folders = well_formed && !misspelt(&root, &["rules", "mappings", "samples"]);
+    let references = well_formed && !misspelt(&root, &["lists", "schedules", "tables", "geoip"]);
     let path = |root: &mut Table<'_>, key, default: &str, found: &mut Diagnostics| {
         let text = root.text(key, found).map_or_else(|| default.to_owned(), |text| text.value);
         shortened(&folder.join(text))
     };
     let instance = root.text("instance", found).map_or_else(host_name, |text| text.value);
+    let before = found.errors();
     let rules = path(&mut root, "rules", "rules", found);
     let mappings = path(&mut root, "mappings", "mappings", found);
     let samples = path(&mut root, "samples", "samples", found);
-    let kafka = root.table("kafka", found).map(|table| read_kafka(table, secrets, found));
+    let folders = folders && found.errors() == before;
+    let kafka = root.table("kafka", found).map(|table| read_kafka(table, &of_kafka, found));
     let sources = root.table("sources", found).map(|table| read_sources(&table, found));
     root.require("sources", found);
+    let before = found.errors();
     let mut watch = Watch::default();
     let sets = read_sets(&mut root, folder, &mut watch, found);
     let tables = root.table("tables", found);
@@ -49,15 +75,16 @@ pub(super) fn read(
     if let Some(geoip) = root.table("geoip", found) {
         read_geoip(geoip, folder, &mut tables, found);
     }
+    let references = references && found.errors() == before;
     let notifiers = root.table("notifiers", found);
-    let notifiers = notifiers.map(|table| notifiers::read(&table, found, secrets));
-    let sinks = root.table("sinks", found).map(|table| sinks::read(&table, found, secrets));
+    let notifiers = notifiers.map(|table| notifiers::read(&table, found, &of_others));
+    let sinks = root.table("sinks", found).map(|table| sinks::read(&table, found, &of_others));
     let admin = root.table("admin", found).and_then(|table| read_admin(table, found));
     let log = read_log(root.table("log", found), found);
     let (limits, max_future_skew) = read_limits(root.table("limits", found), found);
     let allow = read_check(root.table("check", found), found);
     root.finish(found);
-    Config {
+    let config = Config {
         instance,
         kafka: kafka.unwrap_or_default(),
         sources: sources.unwrap_or_default(),
@@ -74,7 +101,8 @@ pub(super) fn read(
         limits,
         max_future_skew,
         allow,
-    }
+    };
+    Read { config, folders, references }
 }
 
 /// `[check]`: which warnings nobody wants to see, in any file.

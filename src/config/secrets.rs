@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::base::diagnostic::Gravity;
 use crate::base::{SecretSource, Secrets};
 
 /// The environment and the folder that relative paths start from.
@@ -10,15 +11,22 @@ use crate::base::{SecretSource, Secrets};
 pub struct Environment {
     variables: BTreeMap<String, String>,
     folder: PathBuf,
+    missing: Option<Gravity>,
 }
 
 /// A secret file larger than this is some other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 impl Environment {
-    /// Variables by name; `folder` is where the configuration file stands.
+    /// Variables by name; `folder` is where the configuration file stands. Every secret is needed.
     pub fn new(variables: BTreeMap<String, String>, folder: PathBuf) -> Self {
-        Self { variables, folder }
+        Self { variables, folder, missing: Some(Gravity::Error) }
+    }
+
+    /// The same where a missing secret is a mistake as grave as this, or none.
+    #[must_use]
+    pub(super) fn where_missing_is(&self, missing: Option<Gravity>) -> Self {
+        Self { missing, ..self.clone() }
     }
 }
 
@@ -51,6 +59,10 @@ impl Secrets for Environment {
                 std::fs::read_to_string(&path).map_err(refuse)
             }
         }
+    }
+
+    fn missing(&self) -> Option<Gravity> {
+        self.missing
     }
 }
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use expect_test::expect_file;
+use hark::app;
 use hark::base::diagnostic::lints::{Home, Lint, lints};
 use hark::base::diagnostic::{SourceText, render};
 use hark::base::{Diagnostics, Timestamp};
-use hark::config::{self, Config, Layers};
+use hark::config::{self, Config, Layers, Purpose};
 use hark::query::{LIST_ENTRIES_MAX, QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
 use hark::rule::{Advice, CheckInput, RuleFile, check};
 
@@ -127,7 +128,7 @@ fn load(folder: &Path, text: &str, sets: &[&str]) -> (Found, Option<Config>) {
         environment: BTreeMap::from([("HARK_TOKEN".to_owned(), "t0ken".to_owned())]),
         sets: sets.iter().map(|set| (*set).to_owned()).collect(),
     };
-    let loaded = config::load(&layers);
+    let loaded = config::load_for(&layers, Purpose::Check);
     let here = |source: SourceText| {
         let name = source.path.file_name().unwrap().to_owned();
         SourceText { path: PathBuf::from("config").join(name), ..source }
@@ -208,6 +209,12 @@ fn elsewhere(bench: &Workbench, code: &str) -> Option<Found> {
             let mut found = Diagnostics::new();
             config::read_tree(Path::new("no-such-folder"), &mut found);
             vec![(SourceText::new("rules", ""), found)]
+        }
+        "no-rules" | "no-mappings" => {
+            let config = load(folder, &format!("rules = '.'\nmappings = '.'\n{CONFIG}"), &[]).1;
+            let mut found = app::check(&config.unwrap(), &[], Timestamp::MAX).files;
+            found.retain(|(_, found)| found.iter().any(|d| d.code == code));
+            found
         }
         "bad-override" => load(folder, CONFIG, &["kafka.bootstrap"]).0,
         "list-too-long" => {

@@ -5,6 +5,7 @@
 mod advice;
 mod cases;
 mod codes;
+mod configuration;
 mod formats;
 mod many;
 mod order;

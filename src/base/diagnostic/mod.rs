@@ -77,6 +77,12 @@ impl Diagnostic {
         Self { span: None, ..Self::error(code, 0..0, message) }
     }
 
+    /// The same as a warning.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self { gravity: Gravity::Warning, ..self }
+    }
+
     /// Adds the words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {

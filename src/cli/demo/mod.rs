@@ -174,7 +174,7 @@ async fn watch(
                 screen.show(&latest);
             }
             () = &mut over, if end.is_none() => end = Some(clock::instant()),
-            () = &mut interrupted, if end.is_none() => end = Some(clock::instant()),
+            _ = &mut interrupted, if end.is_none() => end = Some(clock::instant()),
             error = daemon.failure() => return Err(error),
         }
         if screen.is_gone() {

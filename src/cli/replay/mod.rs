@@ -20,6 +20,7 @@ use super::way::WayArguments;
 use super::workshop::Workshop;
 use super::{ConfigArguments, print_error, say_error};
 use crate::base::{clock, duration};
+use crate::config::Purpose;
 use crate::event::Layout;
 use crate::replay::{Replay, Summary};
 
@@ -150,7 +151,8 @@ impl From<io::Error> for Stopped {
 
 /// Replays, prints, and says how it went.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Some(workshop) = Workshop::open(&arguments.config, &arguments.rules) else {
+    let purpose = if arguments.kafka.is_some() { Purpose::TryOnKafka } else { Purpose::Try };
+    let Some(workshop) = Workshop::open_for(purpose, &arguments.config, &arguments.rules) else {
         return ExitCode::FAILURE;
     };
     match replay(arguments, &workshop) {

@@ -178,10 +178,10 @@ pub(super) const LINTS: &[Lint] = &[
         "[sinks.siem.splunk_hec]\nurl = \"https://example.com:8088\"\ntoken = \"s3cret\"",
         "[sinks.siem.splunk_hec]\nurl = \"https://example.com:8088\"\ntoken = { env = \"HARK_TOKEN\" }",
     ),
-    error(
+    warning(
         "missing-secret",
         Home::Config,
-        "The secret is not where the configuration says.",
+        "The secret is not where the configuration says: `hark run` refuses to start without it.",
         "[sinks.siem.splunk_hec]\nurl = \"https://example.com:8088\"\ntoken = { env = \"HARK_TOKN\" }",
         "[sinks.siem.splunk_hec]\nurl = \"https://example.com:8088\"\ntoken = { env = \"HARK_TOKEN\" }",
     ),

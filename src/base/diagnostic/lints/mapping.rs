@@ -53,6 +53,13 @@ pub(super) const LINTS: &[Lint] = &[
         "a file name of its own for each",
     ),
     warning(
+        "no-mappings",
+        Home::Elsewhere,
+        "There is no mapping at all, so no record becomes an event that a rule could match.",
+        "mappings = \"mapping\", where no mapping file is",
+        "mappings = \"mappings\"",
+    ),
+    warning(
         "duplicate-alias",
         Home::Elsewhere,
         "A search word stands for two fields; the first mapping's wins.",

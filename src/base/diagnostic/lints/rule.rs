@@ -133,6 +133,13 @@ pub(super) const LINTS: &[Lint] = &[
 
 pub(super) const ADVICE: &[Lint] = &[
     warning(
+        "no-rules",
+        Home::Elsewhere,
+        "There is no rule at all, so nothing is ever detected: the folder is empty, or another was meant.",
+        "rules = \"rule\", where no rule file is",
+        "rules = \"rules\"",
+    ),
+    warning(
         "override-meets-no-rule",
         Home::Elsewhere,
         "An override names no rule that is there, so it changes nothing.",
