@@ -29,7 +29,7 @@ use crate::state::timeline::Timeline;
 /// The detector's entry in the family's table.
 pub const SPEC: DetectorSpec = DetectorSpec {
     table: "spike",
-    summary: "Fires when a window holds `factor` times as many events as those before it, or as few.",
+    summary: "Fires when a window holds `factor` times as many events as those before it, or as few; silent until the key's first event is `within` + `baseline` ago.",
     example: r#"title    = "Far more denied requests than usual"
 severity = "medium"
 when     = 'event.outcome: failure'
@@ -59,7 +59,7 @@ min_events = 50
             "baseline",
             Shape::Duration,
             "`within`",
-            "The time before the window that the mean is taken over: a multiple of `within`.",
+            "The time before the window that the mean is taken over: a multiple of `within`. A key is judged once its first event is `within` + `baseline` ago.",
         ),
         KeySpec::required(
             "min_events",

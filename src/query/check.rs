@@ -2,6 +2,7 @@
 //! always be true, a regex that looks as if it should ignore case.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use regex_syntax::ast::{self as regex_ast, Ast, ClassSetItem, Visitor};
@@ -9,7 +10,7 @@ use regex_syntax::ast::{self as regex_ast, Ast, ClassSetItem, Visitor};
 use super::Query;
 use super::ast::{Bounds, Expr, Limit, Literal, Span, Term, Test};
 use super::regex::RegexTest;
-use super::{doubt, fold};
+use super::{doubt, fold, habits};
 use crate::base::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Gravity};
 use crate::event::FieldName;
@@ -32,8 +33,14 @@ pub(super) fn check(
     advise: &dyn Fn(&FieldName) -> Option<FieldAdvice>,
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let mut doubted = BTreeSet::new();
     for (field, span) in query.mentions() {
         if let Some(FieldAdvice { code, gravity, message, help }) = advise(&field) {
+            // A name that is wrong is to be mended wherever it stands; what is only odd about a field
+            // is the same everywhere.
+            if gravity == Gravity::Warning && !doubted.insert(field) {
+                continue;
+            }
             let label = String::new();
             found.push(Diagnostic { code, gravity, message, span: Some(span), label, help });
         }
@@ -60,6 +67,9 @@ fn look(expr: &Expr, in_element: bool, found: &mut Vec<Diagnostic>) {
             }
             if let Expr::And(parts) = expr {
                 bounds_apart(parts, found);
+                if !in_element {
+                    found.extend(doubt::two_values(parts));
+                }
             }
             for part in parts {
                 look(part, in_element, found);
@@ -116,6 +126,8 @@ fn term_alone(term: &Term, in_element: bool, found: &mut Vec<Diagnostic>) {
     let is_time = !in_element && term.is_time();
     let Span(span) = &term.test_span;
     found.extend(doubt::signs(term));
+    found.extend(habits::quoted_wildcard(term, in_element));
+    found.extend(habits::regex_as_text(term));
     let mut warn = |code, message: String| {
         found.push(Diagnostic::warning(code, span.clone(), message));
     };

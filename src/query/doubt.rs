@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::ast::{Case, Literal, Term, Test};
+use super::ast::{Case, Expr, Literal, Term, Test};
 use super::fold;
 use super::pattern::Part;
 use super::print::bare_or_quoted;
@@ -111,6 +111,50 @@ pub(super) fn value(term: &Term) -> Option<Diagnostic> {
     };
     let message = format!("`{text}` is no word of `{name}`");
     Some(Diagnostic::warning("unknown-word", span, message).help(help))
+}
+
+/// Fields of the outer event that have one value at most, whatever the mapping: what else may be a
+/// list in some product's record.
+const ONE_VALUE: [&str; 8] = [
+    "event.outcome",
+    "event.kind",
+    "event.dataset",
+    "event.id",
+    "rule.id",
+    "rule.status",
+    "alert.status",
+    "alert.severity",
+];
+
+/// Two values that one field is asked for at once, told at the second.
+pub(super) fn two_values(parts: &[Expr]) -> Vec<Diagnostic> {
+    let mut asked: Vec<(&Term, &str)> = Vec::new();
+    let mut found = Vec::new();
+    for part in parts {
+        let Expr::Term(term) = part else { continue };
+        let Test::Equals(Literal::Text(text), _) = &term.test else { continue };
+        let name = term.field.dotted();
+        if term.field.is_pattern() || !ONE_VALUE.contains(&name.as_str()) {
+            continue;
+        }
+        let other =
+            asked.iter().find(|(own, other)| own.field == term.field && !fold::equal(other, text));
+        match other {
+            Some((_, other)) => {
+                let (other, own) = (bare_or_quoted(other), bare_or_quoted(text));
+                let message = format!(
+                    "this is never true: `{name}` has one value, and `{other}` is asked for as well"
+                );
+                let span = term.test_span.0.clone();
+                found.push(
+                    Diagnostic::warning("never-true", span, message)
+                        .help(format!("for either write `{name}: ({other} or {own})`")),
+                );
+            }
+            None => asked.push((term, text)),
+        }
+    }
+    found
 }
 
 /// What is doubtful about signs that elsewhere are no part of a value: single quotes around it, commas
@@ -221,6 +265,30 @@ mod tests {
             "event.action: failed",
             "raw.event.outcome: failed",
             "raw.list: { event.outcome: failed }",
+        ] {
+            assert_eq!(told(fine), [] as [String; 0], "{fine}");
+        }
+    }
+
+    #[test]
+    fn two_values_of_a_field_that_has_one_are_never_met() {
+        let either = |other: &str, own: &str| {
+            format!(
+                "{own} never-true: this is never true: `event.outcome` has one value, and `{other}` is asked for as well; for either write `event.outcome: ({other} or {own})`"
+            )
+        };
+        assert_eq!(
+            told("event.outcome: success and user.name: x and event.outcome: failure"),
+            [either("success", "failure")]
+        );
+        assert_eq!(told("event.outcome: (failure and success)"), [either("failure", "success")]);
+        for fine in [
+            "event.outcome: (success or failure)",
+            "event.outcome: success and event.outcome == success",
+            "event.outcome: success and not event.outcome: failure",
+            "event.type: user and event.type: change",
+            "event.action: a and event.action: b",
+            "raw.list: { event.outcome: success and event.outcome: failure }",
         ] {
             assert_eq!(told(fine), [] as [String; 0], "{fine}");
         }

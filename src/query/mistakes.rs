@@ -150,7 +150,11 @@ impl<'t> Parser<'t, '_> {
         };
         let text = self.cursor.slice(words.clone());
         let as_text = if text.starts_with('"') { text.to_owned() } else { quoted(text) };
-        let help = if let Some(first) = value.strip_suffix(',') {
+        let help = if let Some(spelt) = step_with_spaces(value, text) {
+            format!(
+                "the name of a step has no spaces: write `{name}: {spelt}`, and the step's `name` alike"
+            )
+        } else if let Some(first) = value.strip_suffix(',') {
             format!("for any of them write `{name}: ({first} or {})`", text.trim_end_matches(','))
         } else if let Leaf::Value(subject) = leaf {
             let before = self.operand.clone().map_or("…", |operand| self.cursor.slice(operand));
@@ -196,4 +200,14 @@ impl<'t> Parser<'t, '_> {
         }
         (end > start).then_some(start..end)
     }
+}
+
+/// `$steps.the login.source.ip`, of which `$steps.the` was read as the value, with a name that is one
+/// word.
+fn step_with_spaces(value: &str, behind: &str) -> Option<String> {
+    let first = value.strip_prefix("$steps.")?;
+    let has_field = behind.split_whitespace().next_back()?.contains('.');
+    let words: Vec<&str> = behind.split_whitespace().collect();
+    (has_field && !first.is_empty() && !first.contains('.'))
+        .then(|| format!("{value}_{}", words.join("_")))
 }

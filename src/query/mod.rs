@@ -29,6 +29,7 @@ pub mod explain;
 pub mod fold;
 mod foreign;
 mod forms;
+mod habits;
 #[cfg(test)]
 mod law_tests;
 mod list;

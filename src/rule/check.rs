@@ -14,7 +14,7 @@ use crate::event::Layout;
 use crate::mapping::{Mappings, Options, Tables};
 use crate::query::Sets;
 
-use super::lint::lint;
+use super::lint::{lint, lint_overrides};
 use super::overrides::is_override_file;
 use super::{Advice, Context, Rule, RuleFile, RuleSet};
 
@@ -66,6 +66,8 @@ pub fn check(input: &CheckInput<'_>) -> CheckReport {
         let mut found = of_rules.remove(path).unwrap_or_default();
         if let Some(rule) = by_path.get(path) {
             found.extend(lint(rule, &advice, mappings, sets, &ids));
+        } else if is_override_file(&file.source.text) {
+            found.extend(lint_overrides(&file.source.text, &advice));
         }
         reported.push((file.source.clone(), allowed_by_rule(&file.source, found)));
     }

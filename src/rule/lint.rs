@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::attack::{self, Standing};
-use super::{Rule, RulePart, Status};
-use crate::base::document::{Document, Table, Text};
+use super::{Rule, RulePart, Status, syntax};
+use crate::base::document::{Document, Spanned, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration, suggest};
 use crate::event::FieldName;
 use crate::mapping::{Fills, Mappings};
@@ -59,6 +59,33 @@ pub(super) fn lint(
     found
 }
 
+/// What is doubtful about a file of overrides: exceptions in it that have ended.
+pub(super) fn lint_overrides(text: &str, advice: &Advice<'_>) -> Vec<Diagnostic> {
+    let document = Document::parse(text);
+    let root = document.root(&mut Diagnostics::new());
+    let overrides = tables_of(&root, "override");
+    overrides.iter().flat_map(|own| ended(&tables_of(own, "exception"), advice)).collect()
+}
+
+/// Exceptions whose last day is over.
+fn ended(exceptions: &[Table<'_>], advice: &Advice<'_>) -> Vec<Diagnostic> {
+    let Some(now) = advice.now else { return Vec::new() };
+    let ends = exceptions.iter().filter_map(syntax::ends).filter(|(until, _)| *until < now);
+    let tell = |(_, written): (Timestamp, Spanned<String>)| {
+        let message = format!("this exception ended with {}", written.value);
+        Diagnostic::warning("exception-ended", written.span, message)
+            .help("take it out, or give it a later `until`")
+    };
+    ends.map(tell).collect()
+}
+
+/// `[[key]]` of a table, in the order of the file.
+fn tables_of<'d>(table: &Table<'d>, key: &str) -> Vec<Table<'d>> {
+    let mut ignored = Diagnostics::new();
+    let items = table.any(key).and_then(|item| item.array(&mut ignored)).unwrap_or_default();
+    items.iter().filter_map(|item| item.table(&mut ignored)).collect()
+}
+
 /// A rule and the file it was read from.
 struct Written<'d> {
     root: Table<'d>,
@@ -81,10 +108,7 @@ impl Written<'_> {
 
     /// `[[key]]` in the order of the file.
     fn tables(&self, key: &str) -> Vec<Table<'_>> {
-        let mut ignored = Diagnostics::new();
-        let items = self.root.any(key).and_then(|item| item.array(&mut ignored));
-        let items = items.unwrap_or_default();
-        items.iter().filter_map(|item| item.table(&mut ignored)).collect()
+        tables_of(&self.root, key)
     }
 
     fn tests(&self, found: &mut Vec<Diagnostic>) {
@@ -212,20 +236,7 @@ impl Written<'_> {
     }
 
     fn exceptions(&self, advice: &Advice<'_>, found: &mut Vec<Diagnostic>) {
-        let Some(now) = advice.now else { return };
-        for (table, exception) in self.tables("exception").iter().zip(&self.rule.exceptions) {
-            if exception.until.is_none_or(|until| until >= now) {
-                continue;
-            }
-            let Some(item) = table.any("until") else { continue };
-            let until = item.date_time(&mut Diagnostics::new());
-            let (until, span) = until.map_or((String::new(), item.span), |u| (u.value, u.span));
-            let message = format!("this exception ended with {until}");
-            found.push(
-                Diagnostic::warning("exception-ended", span, message)
-                    .help("take it out, or give it a later `until`"),
-            );
-        }
+        found.extend(ended(&self.tables("exception"), advice));
     }
 
     fn retention(&self, advice: &Advice<'_>, found: &mut Vec<Diagnostic>) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diagnostic::{SourceText, allow};
-use crate::base::document::{Document, Item, Table, Text};
+use crate::base::document::{Document, Item, Spanned, Table, Text};
 use crate::base::keys::Shape;
 use crate::base::{self, Diagnostic, Diagnostics, Severity, Timestamp, suggest};
 use crate::detectors::{DETECTORS, Decides, Detector, DetectorSpec, Reading};
@@ -375,6 +375,13 @@ fn exception(
         reason: reason?.value,
         until: until.map_or(Some(None), |until| until.map(Some))?,
     })
+}
+
+/// When an exception ends; `None` when it does not say so, or not readably.
+pub(super) fn ends(exception: &Table<'_>) -> Option<(Timestamp, Spanned<String>)> {
+    let item = exception.any("until")?;
+    let mut ignored = Diagnostics::new();
+    Some((until(&item, &mut ignored)?, item.date_time(&mut ignored)?))
 }
 
 /// The last moment: a date means its last millisecond; without an offset it is UTC.

@@ -51,7 +51,7 @@ pub(super) const KEYS: &[KeySpec] = &[
         "cold_start",
         Shape::Boolean,
         "false",
-        "Whether leading absent steps and spikes must first have seen their whole period, as after a real start.",
+        "Whether the rule itself must first have run for its whole period, as after a real start: the span of a leading absent step, or a spike's `within` + `baseline`. A spike's key always must: its first event has to come that long before the one that fires.",
     ),
     KeySpec::optional(
         "run_for",

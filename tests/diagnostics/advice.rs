@@ -67,6 +67,42 @@ fn check_rule(lines: &str, expected: &Expect) {
     expected.assert_eq(&advice_on(&format!("title = 'x'\n{title}{lines}\n{TESTS}"), now()));
 }
 
+#[test]
+fn an_exception_of_an_override_that_has_ended_is_told_in_its_own_file() {
+    let override_until = |until: &str| {
+        let text = format!(
+            "[[override]]\nrules = ['x']\n[[override.exception]]\nwhen = 'user.name: b'\nreason = 'r'\nuntil = {until}\n"
+        );
+        let rule = format!("title = 'x'\nseverity = 'low'\nwhen = 'event.action: a'\n{TESTS}");
+        let file = |name: &str, text: &str| RuleFile {
+            relative: name.to_owned(),
+            source: SourceText::new(name, text),
+        };
+        let rules = [file("x.toml", &rule), file("overrides.toml", &text)];
+        let (tables, sets) = (Tables::new(), Sets::default());
+        let input = CheckInput {
+            mappings: &[],
+            tables: &tables,
+            rules: &rules,
+            sets: &sets,
+            advice: now(),
+        };
+        check(&input).render(false)
+    };
+    expect![[r"
+        warning[exception-ended]: this exception ended with 2020-01-01
+         --> overrides.toml:6:9
+          |
+        6 | until = 2020-01-01
+          |         ^^^^^^^^^^
+          |
+          = help: take it out, or give it a later `until`
+
+    "]]
+    .assert_eq(&override_until("2020-01-01"));
+    assert_eq!(override_until("2026-02-01"), "");
+}
+
 fn now() -> Advice<'static> {
     Advice {
         now: Timestamp::parse("2026-02-01T00:00:00Z"),

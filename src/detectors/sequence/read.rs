@@ -119,7 +119,15 @@ fn plain_name(name: Text, found: &mut Diagnostics) -> Option<Text> {
     }
     let message =
         format!("expected a name of letters, digits, `_` and `-`, found `{}`", name.value);
-    found.push(Diagnostic::error("bad-step", name.span, message));
+    let mistake = Diagnostic::error("bad-step", name.span, message);
+    let spelt: String = name.value.trim().chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    found.push(if spelt.chars().any(|c| c.is_ascii_alphanumeric()) {
+        mistake.help(format!(
+            "later steps read its event as `$steps.{spelt}.user.name`: write `{spelt}`"
+        ))
+    } else {
+        mistake
+    });
     None
 }
 

@@ -145,6 +145,20 @@ pub(super) const LINTS: &[Lint] = &[
         "event.action: (login or logout)",
     ),
     warning(
+        "quoted-wildcard",
+        Home::Query,
+        "In quotes `*` and `?` are plain signs; as wildcards they stand without quotes.",
+        "event.action: \"List*\"",
+        "event.action: List*",
+    ),
+    warning(
+        "regex-as-text",
+        Home::Query,
+        "A word such as `re:` is a part of the value; a regular expression stands between slashes.",
+        "event.action: re:List.*",
+        "event.action: /List.*/",
+    ),
+    warning(
         "unknown-word",
         Home::Query,
         "The field has a few words of ECS as its values, and this is none of them: no event meets it.",
