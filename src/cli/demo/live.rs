@@ -3,6 +3,9 @@
 //! They meet Kafka as any product and any reader of the `alerts` topic would, through a producer and
 //! a consumer group of their own, and tell what happens over one bounded channel.
 
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-use super::traffic::{Product, Traffic};
+use super::traffic::{Product, Record, Traffic};
 use crate::alert::Alert;
 use crate::base::{Clock as _, clock};
 use crate::kafka::{Cluster, Consumer, OutRecord, Polled, Producer, Rebalance, StartPolicy};
@@ -27,6 +30,47 @@ const FLUSH: Duration = Duration::from_secs(20);
 
 /// Happenings that may wait to be shown; beyond, the threads wait.
 pub(super) const CHANNEL: usize = 1024;
+
+/// Bytes of a tape; beyond, records only go to Kafka. Some minutes at the usual rate.
+const TAPE_MAX: usize = 64 << 20;
+
+/// What was written, one record a line and a file for each topic, for `hark replay`.
+#[derive(Debug)]
+pub(super) struct Tape {
+    files: Vec<(Product, BufWriter<File>)>,
+    room: usize,
+}
+
+impl Tape {
+    /// Empty files in a new folder.
+    pub(super) fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir(folder)?;
+        let file = |product: Product| {
+            let path = folder.join(format!("{}.jsonl", product.topic()));
+            Ok((product, BufWriter::new(File::create_new(path)?)))
+        };
+        let files = Product::ALL.into_iter().map(file).collect::<io::Result<_>>()?;
+        Ok(Self { files, room: TAPE_MAX })
+    }
+
+    /// Takes in a record, while there is room.
+    fn take(&mut self, record: &Record) -> io::Result<()> {
+        self.room = self.room.saturating_sub(record.json.len() + 1);
+        let own = self.files.iter_mut().find(|(product, _)| *product == record.product);
+        match own {
+            Some((_, file)) if self.room > 0 => {
+                file.write_all(&record.json)?;
+                file.write_all(b"\n")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything is in the files.
+    fn end(mut self) -> io::Result<()> {
+        self.files.iter_mut().try_for_each(|(_, file)| file.flush())
+    }
+}
 
 /// Everything that the two threads tell.
 #[derive(Debug)]
@@ -51,10 +95,11 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Starts both. `alerts` is the topic to read.
+    /// Starts both. `alerts` is the topic to read; `tape` takes a copy of what is written.
     pub(super) fn start(
         cluster: &Arc<Cluster>,
         traffic: Traffic,
+        tape: Option<Tape>,
         alerts: &str,
         tell: &mpsc::Sender<Happening>,
     ) -> anyhow::Result<Self> {
@@ -66,7 +111,9 @@ impl Threads {
         let stop_reader = Arc::new(AtomicBool::new(false));
         let writer = {
             let (stop, tell) = (Arc::clone(&stop_writer), tell.clone());
-            spawn("demo-writer", move || fail(&tell, write(&producer, traffic, &stop, &tell)))?
+            spawn("demo-writer", move || {
+                fail(&tell, write(&producer, traffic, tape, &stop, &tell));
+            })?
         };
         let reader = {
             let (stop, tell) = (Arc::clone(&stop_reader), tell.clone());
@@ -107,6 +154,7 @@ fn fail(tell: &mpsc::Sender<Happening>, outcome: anyhow::Result<()>) {
 fn write(
     producer: &Producer,
     mut traffic: Traffic,
+    mut tape: Option<Tape>,
     stop: &AtomicBool,
     tell: &mpsc::Sender<Happening>,
 ) -> anyhow::Result<()> {
@@ -120,6 +168,9 @@ fn write(
                 timestamp: Some(record.written),
                 ..OutRecord::default()
             })?;
+            if let Some(tape) = &mut tape {
+                tape.take(&record).context("cannot write the demo's traffic")?;
+            }
             for (product, count) in &mut counts {
                 *count += u64::from(*product == record.product);
             }
@@ -135,6 +186,9 @@ fn write(
             }
         }
         thread::sleep(PACE);
+    }
+    if let Some(tape) = tape {
+        tape.end().context("cannot write the demo's traffic")?;
     }
     Ok(producer.flush(FLUSH)?)
 }
@@ -189,7 +243,10 @@ mod tests {
         let (tell, mut told) = mpsc::channel(CHANNEL);
         let now = clock::System.now();
         let traffic = Traffic::new(1, now, now, 500);
-        let threads = Threads::start(&cluster, traffic, "hark.alerts", &tell).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape");
+        let tape = Tape::create(&path).unwrap();
+        let threads = Threads::start(&cluster, traffic, Some(tape), "hark.alerts", &tell).unwrap();
         drop(tell);
         let producer = cluster.producer().unwrap();
         let alert = OutRecord {
@@ -220,6 +277,10 @@ mod tests {
             }
         }
         stopping.join().unwrap();
+        for (product, count) in &written {
+            let copy = path.join(format!("{}.jsonl", product.topic()));
+            assert_eq!(fs::read_to_string(copy).unwrap().lines().count() as u64, *count);
+        }
 
         let reader = cluster.consumer("test", &topics[..5]).unwrap();
         let mut read: BTreeMap<Product, u64> = BTreeMap::new();

@@ -11,7 +11,7 @@ mod setup;
 mod traffic;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,15 +20,15 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use self::live::{CHANNEL, Happening, Threads};
+use self::live::{CHANNEL, Happening, Tape, Threads};
 use self::receiver::Receiver;
 use self::screen::{Look, Screen};
-use self::setup::{Folder, Office};
+use self::setup::{Folder, Office, TRAFFIC};
 use self::traffic::{DEFAULT_RATE, MAX_RATE, Product, Traffic};
 use super::{say, say_error};
 use crate::app::{Daemon, Role};
 use crate::base::{Clock as _, clock, duration};
-use crate::config::{self, Layers, Log};
+use crate::config::{self, Log};
 
 /// How often the status line is drawn.
 const DRAW: Duration = Duration::from_millis(250);
@@ -45,7 +45,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What `hark demo` is told.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 0: it ran. 1: it could not start, or had to give up.\n\nExamples:\n  hark demo                                         until Ctrl-C\n  hark demo --for 60s --rate 2000                   a busy minute\n  hark demo --for 60s | tee demo.txt                plain lines for a pipe\n  hark demo --keep my-hark                          keep its configuration, to go on from there"
+    after_help = "Exit code 0: it ran. 1: it could not start, or had to give up.\n\nExamples:\n  hark demo                                         until Ctrl-C\n  hark demo --for 60s --rate 2000                   a busy minute\n  hark demo --for 60s | tee demo.txt                plain lines for a pipe\n  hark demo --keep my-hark                          leave all of it in a folder, to go on from there"
 )]
 pub struct Arguments {
     /// Events per second.
@@ -57,7 +57,8 @@ pub struct Arguments {
     /// The same seed gives the same people and the same attacks.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the configuration to this new folder and leave it there.
+    /// Leave configuration, mappings, rules, their samples and the traffic in this new folder, to go
+    /// on from there.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
     /// What the daemon may say on standard error, such as `info` or `hark=debug`.
@@ -86,9 +87,9 @@ async fn play(arguments: &Arguments) -> anyhow::Result<()> {
     let office = Office::at(clock::System.now());
     let receiver = Receiver::start().await.context("cannot listen on the loopback address")?;
     let folder = Folder::create(arguments.keep.as_deref())
-        .and_then(|folder| folder.fill(&office, &receiver).map(|()| folder))
+        .and_then(|folder| folder.fill().map(|()| folder))
         .context("cannot write the demo's configuration")?;
-    let daemon = start(&folder).await?;
+    let daemon = start(&folder, &office, &receiver).await?;
     let admin = daemon.admin().context("the admin interface is not there")?;
 
     let mut screen = Screen::new(Look::of_stdout());
@@ -97,7 +98,9 @@ async fn play(arguments: &Arguments) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel(CHANNEL);
     let traffic = Traffic::new(arguments.seed, clock::System.now(), office.night, arguments.rate);
     let cluster = daemon.cluster();
-    let threads = Threads::start(cluster, traffic, &daemon.topics().alerts, &tell)?;
+    let tape = folder.traffic().map(|path| Tape::create(&path)).transpose();
+    let tape = tape.context("cannot write the demo's traffic")?;
+    let threads = Threads::start(cluster, traffic, tape, &daemon.topics().alerts, &tell)?;
     drop(tell);
 
     let began = clock::instant();
@@ -114,12 +117,9 @@ async fn play(arguments: &Arguments) -> anyhow::Result<()> {
     outcome.and(stopped).and(joined.map_err(Into::into))
 }
 
-/// The daemon, from the folder's configuration, as `hark run` would start it.
-async fn start(folder: &Folder) -> anyhow::Result<Daemon> {
-    let path = folder.config();
-    let text = std::fs::read_to_string(&path)?;
-    // Not from the environment: HARK__ variables are meant for another daemon.
-    let loaded = config::load(&Layers { path, text, ..Layers::default() });
+/// The daemon, from the folder's configuration and the receivers, as `hark run` would start it.
+async fn start(folder: &Folder, office: &Office, receiver: &Receiver) -> anyhow::Result<Daemon> {
+    let loaded = config::load(&folder.layers(office, receiver)?);
     say(&loaded.found);
     let config = loaded.config.context("the demo's own configuration has errors")?;
     Daemon::start(config, &Role::ALL, Arc::new(clock::System)).await.map_err(|failure| {
@@ -291,28 +291,48 @@ fn banner(
         + "\n"
 }
 
-/// What to type after the demo.
+/// What to type after the demo: commands that work as they stand.
 fn next(screen: &Screen, folder: &Folder) -> String {
-    let line = |command: &str, what: &str| format!("  {command:<46} {what}");
-    let first = if folder.is_kept() {
-        let check = format!("hark check --config {}", folder.config().display());
-        line(&check, "after changing one of its rules")
+    let line = |command: &str, what: &str| format!("  {command:<66} {what}");
+    let mut lines = vec![String::new(), screen.dim("  next")];
+    if folder.is_kept() {
+        // The topic says which product wrote it where two of them write alike.
+        let topic = Product::OpsKnight.topic();
+        let replay = format!("hark replay --topic {topic} {TRAFFIC}/{topic}.jsonl");
+        lines.extend([
+            line(&format!("cd {}", quoted(folder.path())), "the rules are in rules/, change one"),
+            line("hark check", "are configuration, mappings and rules right?"),
+            line("hark test", "do the rules still hold the tests they carry?"),
+            line(&replay, "which alerts does the traffic come to now?"),
+            line("hark run", "alerts go to its log; with"),
+            line("  --set kafka.bootstrap=localhost:9092", "on a Kafka of yours"),
+        ]);
     } else {
-        line("hark demo --keep my-hark", "leave this configuration in a folder, to play with")
-    };
-    [
-        String::new(),
-        screen.dim("  next"),
-        first,
-        line("hark check", "are configuration, mappings and rules right?"),
-        line("hark run --set kafka.bootstrap=localhost:9092", "the same on a Kafka of yours"),
-    ]
-    .join("\n")
+        lines.extend([
+            line("hark demo --keep my-hark", "leaves rules, samples and traffic, to play with"),
+            line("hark --help", "everything else"),
+        ]);
+    }
+    lines.join("\n")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_read_it_otherwise() {
+        let quoted = |path: &str| quoted(Path::new(path));
+        assert_eq!(quoted("../my-hark"), "../my-hark");
+        assert_eq!(quoted("it's mine"), r"'it'\''s mine'");
+    }
 
     #[test]
     fn the_rate_is_that_of_the_last_second() {

@@ -16,6 +16,9 @@ use crate::base::Severity;
 /// Lines of a pipe, and shortened payloads, are cut at this many characters.
 const WIDTH: usize = 160;
 
+/// Characters of a name at the left of the summary's tables; a rule's may need more.
+const NAME_WIDTH: usize = 34;
+
 /// How the text is dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
@@ -114,7 +117,8 @@ impl Screen {
         Some(format!(
             "{}  {sign} {word:<8}  {severity}  {:<11}  {title}",
             self.dim(&clock(since_start)),
-            product.map_or("?", Product::title),
+            // An alert about alerts of other rules is no one product's.
+            product.map_or("", Product::title),
         ))
     }
 
@@ -191,27 +195,34 @@ impl Screen {
             let events = self.events.get(&product).copied().unwrap_or_default();
             line(product.title(), events, &|other| other == Some(product));
         }
+        if self.alerts.keys().any(|(_, product)| product.is_none()) {
+            // Alerts about alerts of other rules.
+            line("no one product", 0, &|other| other.is_none());
+        }
         line("together", self.written(), &|_| true);
         lines
     }
 
     fn by_rule(&self) -> Vec<String> {
+        let names = self.alerts.keys().map(|(rule, _)| rule.chars().count());
+        let width = names.max().unwrap_or_default().max(NAME_WIDTH);
         let line = |rule: &str, severity: &str, alerts: &str, products: &str| {
-            format!("  {rule:<34} {severity} {alerts:>8} {products:>9}")
+            format!("  {rule:<width$} {severity} {alerts:>8} {products:>9}").trim_end().to_owned()
         };
         let mut rules: BTreeMap<&str, (Counts, usize)> = BTreeMap::new();
-        for ((rule, _), counts) in &self.alerts {
+        for ((rule, product), counts) in &self.alerts {
             let (sum, products) = rules.entry(rule).or_default();
             sum.opened += counts.opened;
             sum.severity = sum.severity.max(counts.severity);
-            *products += 1;
+            *products += usize::from(product.is_some());
         }
         let head = line("rule", "severity  ", "alerts", "products");
         let mut lines = vec![String::new(), self.dim(&head)];
         for (rule, (sum, products)) in &rules {
             let severity = sum.severity.unwrap_or(Severity::Info);
             let shown = self.severity(severity, &format!("{severity:<10}"));
-            lines.push(line(rule, &shown, &grouped(sum.opened), &products.to_string()));
+            let products = if *products > 0 { products.to_string() } else { String::new() };
+            lines.push(line(rule, &shown, &grouped(sum.opened), &products));
         }
         if rules.is_empty() {
             lines.push("  none".to_owned());
@@ -287,7 +298,7 @@ impl Screen {
 
 /// A row of the summary's tables: a name and three numbers.
 fn row([name, a, b, c]: [&str; 4]) -> String {
-    format!("  {name:<34} {a:>10} {b:>8} {c:>9}").trim_end().to_owned()
+    format!("  {name:<NAME_WIDTH$} {a:>10} {b:>8} {c:>9}").trim_end().to_owned()
 }
 
 /// The product whose record opened the alert, by the topic of its first sample.
@@ -398,6 +409,41 @@ mod tests {
         let resolved = screen.alert(at, &alert(3, AlertStatus::Resolved, "audit.ops0", "8 failed"));
         check(&resolved.unwrap(), &expect!["01:05  ▽ resolved  HIGH      ops0         8 failed"]);
         assert_eq!(screen.open, 0);
+    }
+
+    #[test]
+    fn an_alert_about_alerts_is_no_one_products_and_its_row_stands_as_straight_as_others() {
+        let mut screen = Screen::new(PIPE);
+        let mut about = alert(1, AlertStatus::Open, "hark.alerts", "3 rules tell of eve");
+        about.rule.id = "common/several-alerts-about-one-user".to_owned();
+        check(
+            &screen.alert(Duration::ZERO, &about).unwrap(),
+            &expect!["00:00  ▲ open      HIGH                   3 rules tell of eve"],
+        );
+        screen.alert(Duration::ZERO, &alert(1, AlertStatus::Open, "audit.ops0", "x"));
+        check(
+            &(screen.by_rule().join("\n") + "\n"),
+            &expect![[r"
+
+                  rule                                 severity     alerts  products
+                  common/failed-logins                 high              1         1
+                  common/several-alerts-about-one-user high              1
+            "]],
+        );
+        check(
+            &(screen.by_product().join("\n") + "\n"),
+            &expect![[r"
+
+                  product                                events   alerts  resolved
+                  OpsKnight                                   0        0         0
+                  OpsSentinal                                 0        0         0
+                  ops0                                        0        1         0
+                  Squadcast                                   0        0         0
+                  BlockSecOps                                 0        0         0
+                  no one product                              0        1         0
+                  together                                    0        2         0
+            "]],
+        );
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The demo's configuration: an ordinary one, written into a folder of its own, with the mappings
-//! and rules that Hark ships. What the daemon loads is what lies there.
+//! and rules that Hark ships. It works as it lies there, for `hark check`, `test`, `replay` and `run`:
+//! its alerts go to the log. The demo loads the same file and sets on top what holds only while it
+//! runs ([`on_top`]): its receivers, whose ports are gone afterwards, and an office wherever it is
+//! morning now, so that people log in during business hours whenever the demo is started.
 //!
-//! Two things differ from `config/hark.toml`. The office is wherever it is morning now, so that
-//! people log in during business hours whenever the demo is started. And a rule that counts nothing
-//! lets its alerts resolve after [`KEEP_OPEN`], so that a spectator sees it happen.
+//! One file more is there only for so long: an override lets alerts of rules that count nothing
+//! resolve after [`KEEP_OPEN`], so that a spectator sees it happen.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,11 +18,25 @@ use jiff::tz::TimeZone;
 use super::receiver::Receiver;
 use super::traffic::Product;
 use crate::base::Timestamp;
-use crate::cli::shipped;
+use crate::cli::{CONFIG, shipped};
+use crate::config::Layers;
 use crate::detectors::DETECTORS;
 
 /// How long an alert of a rule without detector stays open without a new event; by default 5 min.
 const KEEP_OPEN: &str = "20s";
+
+/// The traffic of a demo that is kept, below the folder: a file for each topic.
+pub(super) const TRAFFIC: &str = "traffic";
+
+/// What makes rules impatient, below the folder, as long as the demo runs.
+const IMPATIENCE: &str = "rules/demo.toml";
+
+/// Of no worth to anybody, but read the way real ones are.
+const SECRETS: [(&str, &str); 3] = [
+    ("HARK_DEMO_SPLUNK_TOKEN", "00000000-0000-0000-0000-000000000000"),
+    ("HARK_DEMO_DATADOG_KEY", "00000000000000000000000000000000"),
+    ("HARK_DEMO_WEBHOOK", "whsec_aGFyayBkZW1vIHdlYmhvb2sgc2VjcmV0ISEh"),
+];
 
 /// Where the office might be: one place for every hour of the day.
 const PLACES: &[&str] = &[
@@ -98,20 +116,42 @@ impl Folder {
         Ok(Self { path, keep: kept.is_some() })
     }
 
-    /// Writes the configuration, its secrets, the mappings and the rules.
-    pub(super) fn fill(&self, office: &Office, receiver: &Receiver) -> io::Result<()> {
-        self.write("hark.toml", &configuration(office, receiver))?;
-        // Of no worth to anybody, but read the way real ones are.
-        self.write("secrets/splunk-token", "00000000-0000-0000-0000-000000000000")?;
-        self.write("secrets/datadog-key", "00000000000000000000000000000000")?;
-        self.write("secrets/webhook", "whsec_aGFyayBkZW1vIHdlYmhvb2sgc2VjcmV0ISEh")?;
+    /// Writes the configuration, the mappings and the rules; into a folder that stays also the
+    /// samples that the rules' tests call by name.
+    pub(super) fn fill(&self) -> io::Result<()> {
+        self.write(CONFIG, &configuration())?;
         for (name, text) in shipped::mappings() {
-            self.write(&format!("mappings/{name}"), text)?;
+            self.write(&format!("config/mappings/{name}"), text)?;
         }
         for (name, text) in shipped::rules() {
-            self.write(&format!("rules/{name}"), &impatient(text))?;
+            self.write(&format!("rules/{name}"), text)?;
+        }
+        self.write(IMPATIENCE, &impatience(&shipped::rules()))?;
+        if self.keep {
+            for (name, text) in shipped::samples() {
+                self.write(&format!("samples/{name}"), text)?;
+            }
         }
         Ok(())
+    }
+
+    /// The configuration as the demo runs it: the file, and what holds only while it runs.
+    pub(super) fn layers(&self, office: &Office, receiver: &Receiver) -> io::Result<Layers> {
+        let path = self.config();
+        let text = fs::read_to_string(&path)?;
+        // Not from this process's environment: HARK__ variables are meant for another daemon.
+        let environment = SECRETS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(Layers {
+            path,
+            text,
+            environment: BTreeMap::from(environment),
+            sets: on_top(office, receiver),
+        })
+    }
+
+    /// Where to write the traffic, for `hark replay`; nowhere if the folder goes with the demo.
+    pub(super) fn traffic(&self) -> Option<PathBuf> {
+        self.keep.then(|| self.path.join(TRAFFIC))
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
@@ -122,9 +162,14 @@ impl Folder {
         fs::write(path, text)
     }
 
-    /// The configuration file in it.
+    /// The configuration file in it, where the commands look for one that start beside `config`.
     pub(super) fn config(&self) -> PathBuf {
-        self.path.join("hark.toml")
+        self.path.join(CONFIG)
+    }
+
+    /// The folder itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether it outlives the demo.
@@ -135,94 +180,117 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the demo's folder");
+        let removed = if self.keep {
+            fs::remove_file(self.path.join(IMPATIENCE))
+        } else {
+            fs::remove_dir_all(&self.path)
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, path = %self.path.display(), "cannot tidy up the demo's folder");
         }
     }
 }
 
-fn configuration(office: &Office, receiver: &Receiver) -> String {
-    let Receiver { http, smtp, .. } = receiver;
+fn configuration() -> String {
     let sources = Product::ALL
         .map(|product| format!("\"{}\" = {{ start = \"earliest\" }}\n", product.topic()))
         .concat();
     format!(
-        r#"# Written by `hark demo`. Everything in it is real but the broker and the receivers.
-rules    = "rules"
+        r#"# Written by `hark demo`, and yours now. Start the commands in the folder above this one, and they
+# find it: hark check, hark test, hark replay, hark run.
+rules    = "../rules"
 mappings = "mappings"
+samples  = "../samples"         # records that [[test]] in a rule calls by name
 
 [kafka]
-bootstrap = "embedded"
+bootstrap = "embedded"          # reached by this process alone; yours: "broker-1:9092,broker-2:9092"
 
-[sources]
+[sources]                       # from its beginning, the first time that a topic is read
 {sources}
 [schedules.business-hours]
-timezone = "{zone}"
-hours    = ["06:00-22:00"]
+timezone = "UTC"
+days     = ["mon-fri"]
+hours    = ["07:00-19:00"]
 
-[notifiers.soc.email]
-server   = "127.0.0.1"
-port     = {mail_port}
-tls      = "none"
-from     = "Hark <hark@example.com>"
-to       = ["soc@example.com"]
-resolved = true
+[notifiers.console.log]         # alerts, in the log of `hark run`
+min_severity = "info"
+resolved     = true
 
-[notifiers.soar.webhook]
-url      = "http://{http}/webhook"
-secret   = {{ file = "secrets/webhook" }}
-resolved = true
-
-[sinks.siem.splunk_hec]
-url   = "http://{http}"
-token = {{ file = "secrets/splunk-token" }}
-
-[sinks.datadog.datadog_logs]
-url     = "http://{http}/api/v2/logs"
-api_key = {{ file = "secrets/datadog-key" }}
-batch   = {{ age = "1s" }}
+# Beside it the demo told these, and played the other end itself:
+# [notifiers.soc.email]
+# server   = "smtp.example.com"
+# from     = "Hark <hark@example.com>"
+# to       = ["soc@example.com"]
+# resolved = true
+#
+# [notifiers.soar.webhook]
+# url      = "https://soar.example.com/webhook"
+# secret   = {{ env = "WEBHOOK_SECRET" }}
+# resolved = true
+#
+# [sinks.siem.splunk_hec]
+# url   = "https://splunk.example.com:8088"
+# token = {{ env = "SPLUNK_TOKEN" }}
+#
+# [sinks.datadog.datadog_logs]
+# url     = "https://http-intake.logs.datadoghq.com/api/v2/logs"
+# api_key = {{ env = "DATADOG_API_KEY" }}
 
 [admin]
-listen = "127.0.0.1:0"
-"#,
-        zone = office.zone,
-        mail_port = smtp.port(),
+listen = "127.0.0.1:9464"       # /healthz, /readyz, /metrics
+"#
     )
 }
 
-/// The rule with a short `keep_open`, if it groups by a key and counts nothing: what counts keeps an
-/// alert open for as long as it counts, and what has no key resolves at once.
-fn impatient(rule: &str) -> String {
+/// What holds only while the demo runs, as `--set` would say it: where it is morning, also at the
+/// weekend; everybody who is told plays along; the admin interface takes whichever port is free.
+fn on_top(office: &Office, receiver: &Receiver) -> Vec<String> {
+    let Receiver { http, smtp, .. } = receiver;
+    let port = smtp.port();
+    vec![
+        format!(
+            r#"schedules.business-hours={{ timezone = "{}", days = ["mon-sun"], hours = ["06:00-22:00"] }}"#,
+            office.zone
+        ),
+        format!(
+            r#"notifiers.soc.email={{ server = "127.0.0.1", port = {port}, tls = "none", from = "Hark <hark@example.com>", to = ["soc@example.com"], resolved = true }}"#
+        ),
+        format!(
+            r#"notifiers.soar.webhook={{ url = "http://{http}/webhook", secret = {{ env = "HARK_DEMO_WEBHOOK" }}, resolved = true }}"#
+        ),
+        format!(
+            r#"sinks.siem.splunk_hec={{ url = "http://{http}", token = {{ env = "HARK_DEMO_SPLUNK_TOKEN" }} }}"#
+        ),
+        format!(
+            r#"sinks.datadog.datadog_logs={{ url = "http://{http}/api/v2/logs", api_key = {{ env = "HARK_DEMO_DATADOG_KEY" }}, batch = {{ age = "1s" }} }}"#
+        ),
+        "admin.listen=127.0.0.1:0".to_owned(),
+    ]
+}
+
+/// An override for the rules that group by a key and count nothing: what counts keeps an alert open
+/// for as long as it counts, and what has no key resolves at once.
+fn impatience(rules: &[(String, &str)]) -> String {
+    let ids = rules.iter().filter_map(|(path, text)| {
+        path.strip_suffix(".toml").filter(|_| is_keyed_and_counts_nothing(text))
+    });
+    let mut text = format!(
+        "# Lets the alerts of rules that count nothing resolve after {KEEP_OPEN}, so that whoever watches the\n# demo sees it happen. When it ends, this file goes.\n[[override]]\nrules = [\n"
+    );
+    for id in ids {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "  \"{id}\",");
+    }
+    let _infallible = writeln!(text, "]\nset = {{ \"alert.keep_open\" = \"{KEEP_OPEN}\" }}");
+    text
+}
+
+fn is_keyed_and_counts_nothing(rule: &str) -> bool {
     let has = |wanted: &str| rule.lines().any(|line| line.starts_with(wanted));
     // A table, an inline one, or the steps of one that has no header of its own.
     let forms = |table: &str| [format!("[{table}]"), format!("{table} "), format!("[[{table}.")];
     let counts = DETECTORS.iter().any(|spec| forms(spec.table).iter().any(|form| has(form)));
-    if counts || !has("group_by") {
-        return rule.to_owned();
-    }
-    let short = |instead_of: &str| {
-        format!("keep_open = \"{KEEP_OPEN}\"   # in the demo; instead of {instead_of}\n")
-    };
-    let mut text = String::new();
-    let mut done = false;
-    for line in rule.lines() {
-        match line.split_once('=') {
-            Some((key, value)) if key.trim() == "keep_open" => {
-                text.push_str(&short(value.trim()));
-                done = true;
-                continue;
-            }
-            _ => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    match text.split_once("[alert]\n") {
-        _ if done => text,
-        Some((before, after)) => format!("{before}[alert]\n{}{after}", short("5m")),
-        None => format!("{text}\n[alert]\n{}", short("5m")),
-    }
+    has("group_by") && !counts
 }
 
 #[cfg(test)]
@@ -230,7 +298,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{self, Layers};
+    use crate::config;
 
     #[test]
     fn somewhere_it_is_always_morning() {
@@ -254,41 +322,42 @@ mod tests {
 
     #[test]
     fn only_rules_that_count_nothing_become_impatient() {
-        for as_it_is in [
-            "group_by = ['x']\n[threshold]\ncount = 5\n",
-            "group_by = ['x']\n[[sequence.step]]\ncount = 5\n",
-            "title = 'no key'\n",
-        ] {
-            assert_eq!(impatient(as_it_is), as_it_is);
-        }
-        let short = |old| format!("keep_open = \"20s\"   # in the demo; instead of {old}\n");
-        assert_eq!(
-            impatient("group_by = ['x']\n[alert]\nkeep_open = \"8h\"\ntitle = 'y'\n"),
-            format!("group_by = ['x']\n[alert]\n{}title = 'y'\n", short("\"8h\""))
-        );
-        assert_eq!(
-            impatient("group_by = ['x']\n[alert]\ntitle = 'y'\n"),
-            format!("group_by = ['x']\n[alert]\n{}title = 'y'\n", short("5m"))
-        );
-        assert!(impatient("group_by = ['x']\n").ends_with(&format!("\n[alert]\n{}", short("5m"))));
+        let rules = [
+            ("counts.toml", "group_by = ['x']\n[threshold]\ncount = 5\n"),
+            ("steps.toml", "group_by = ['x']\n[[sequence.step]]\ncount = 5\n"),
+            ("keyless.toml", "title = 'no key'\n"),
+            ("README.md", "group_by = [...]\n"),
+            ("a/b.toml", "group_by = ['x']\n[alert]\nkeep_open = \"8h\"\n"),
+        ];
+        let text = impatience(&rules.map(|(path, text)| (path.to_owned(), text)));
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let expected: toml::Table =
+            toml::from_str("override = [{ rules = ['a/b'], set = { 'alert.keep_open' = '20s' } }]")
+                .unwrap();
+        assert_eq!(table, expected);
     }
 
     #[tokio::test]
-    async fn the_configuration_has_no_mistakes_and_goes_with_the_demo() {
+    async fn the_configuration_has_no_mistakes_during_the_demo_or_after_it() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("kept");
         let folder = Folder::create(Some(&path)).unwrap();
         let receiver = Receiver::start().await.unwrap();
         let office = Office::at(Timestamp::from_millis(0));
-        folder.fill(&office, &receiver).unwrap();
-        let text = fs::read_to_string(folder.config()).unwrap();
-        let loaded = config::load(&Layers { path: folder.config(), text, ..Layers::default() });
-        let said: Vec<_> = loaded.found.iter().flat_map(|(_, found)| found.iter()).collect();
-        assert!(said.is_empty(), "{said:?}");
-        let config = loaded.config.unwrap();
-        assert_eq!((config.sources.len(), config.notifiers.len(), config.sinks.len()), (5, 2, 2));
+        folder.fill().unwrap();
+        let during = folder.layers(&office, &receiver).unwrap();
+        let after = Layers { sets: Vec::new(), environment: BTreeMap::new(), ..during.clone() };
+        for (layers, notifiers, sinks) in [(during, 3, 2), (after, 1, 0)] {
+            let loaded = config::load(&layers);
+            let said: Vec<_> = loaded.found.iter().flat_map(|(_, found)| found.iter()).collect();
+            assert!(said.is_empty(), "{said:?}");
+            let config = loaded.config.unwrap();
+            let found = (config.sources.len(), config.notifiers.len(), config.sinks.len());
+            assert_eq!(found, (5, notifiers, sinks));
+        }
         drop(folder);
-        assert!(path.join("hark.toml").exists(), "it was to be kept");
+        assert!(path.join("config/hark.toml").exists(), "it was to be kept");
+        assert!(!path.join(IMPATIENCE).exists(), "this holds only for the demo");
         assert!(Folder::create(Some(&path)).is_err(), "what is there is not overwritten");
     }
 
