@@ -181,31 +181,34 @@ fn alerts_and_what_each_rule_made_of_the_events_are_a_table() {
         &folder.hark(&replay),
         0,
         &expect![[r"
-        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
-        2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
+            OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
+            2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
 
-        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
-        mine/logins        5       1     1      1       1
-        5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
-        --
-    "]],
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/logins        5       1     1      1       1
+            5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+            --
+            warning: 1 record came too late for the windows of a rule and did not count there, so that alerts may be missing: records should come oldest first, and files in order of time; --sort puts them so, and `tac` turns a newest-first file around
+        "]],
     );
     let firings = [&replay[..], &["--firings"]].concat();
     check(
         &folder.hark(&firings),
         0,
         &expect![[r"
-        TIME                  RECORD  RULE         KEY  COUNT  VALUE
-        2026-01-05T12:00:02Z       2  mine/logins  eve      3  3
+            TIME                  RECORD  RULE         KEY  COUNT  VALUE
+            2026-01-05T12:00:02Z       2  mine/logins  eve      3  3
 
-        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
-        mine/logins        5       1     1      1       1
-        5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
-        --
-    "]],
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/logins        5       1     1      1       1
+            5 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+            --
+            warning: 1 record came too late for the windows of a rule and did not count there, so that alerts may be missing: records should come oldest first, and files in order of time; --sort puts them so, and `tac` turns a newest-first file around
+        "]],
     );
     let denied = folder.hark(&[&replay[..], &["--deny-alerts"]].concat());
-    assert_eq!((text(&denied.stderr), denied.status.code()), ("error: 1 alert opened\n", Some(1)));
+    assert!(text(&denied.stderr).ends_with("\nerror: 1 alert opened\n"), "{denied:?}");
+    assert_eq!(denied.status.code(), Some(1));
 }
 
 #[test]
@@ -246,7 +249,9 @@ fn programs_read_the_summary_too_and_every_rule_that_worked_has_a_cost() {
         assert!(summary["rules"][rule]["cost_ns"].as_u64().unwrap() > 0, "{summary}");
     }
     let none = folder.hark(&[&replay[..], &["none"]].concat());
-    assert_eq!((none.stdout, text(&none.stderr)), (told.stdout, ""));
+    assert_eq!(none.stdout, told.stdout);
+    assert!(text(&none.stderr).starts_with("warning: 1 record came too late"), "{none:?}");
+    assert_eq!((&summary["late"], json(&told.stderr).len()), (&1.into(), 1));
 }
 
 #[test]
@@ -294,17 +299,18 @@ fn what_cannot_be_used_is_told_and_counts_as_a_failure() {
         &replay(&["events.jsonl", "bad.jsonl"]),
         1,
         &expect![[r"
-        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
-        2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
+            OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY  TITLE
+            2026-01-05T12:00:02Z        5m  high          3  mine/logins  eve  3 failures of eve
 
-        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
-        mine/logins       10       2     5      1       1
-        13 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
-        2 records not used: not_json, first number 10: expected an object, found `o`
-        1 record not used: bad_time, first number 11: no `@timestamp`
-        --
-        the first record that could not be used is number 10, in bad.jsonl
-    "]],
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/logins       10       2     5      1       1
+            13 records, 2026-01-05T12:00:00Z to 2026-01-05T13:00:00Z, 1 alert
+            2 records not used: not_json, first number 10: expected an object, found `o`
+            1 record not used: bad_time, first number 11: no `@timestamp`
+            --
+            the first record that could not be used is number 10, in bad.jsonl
+            warning: 5 records came too late for the windows of a rule and did not count there, so that alerts may be missing: records should come oldest first, and files in order of time; --sort puts them so, and `tac` turns a newest-first file around
+        "]],
     );
     check(
         &replay(&["nowhere.jsonl"]),
@@ -576,41 +582,182 @@ fn what_opens_after_the_last_record_is_an_event_to_other_rules_and_counted_like_
         &replay(&[]),
         0,
         &expect![[r"
-        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
-        2026-01-05T12:05:00Z        1h  low           2  mine/both            Both
-        2026-01-05T12:05:00Z        5m  low           1  mine/each    carol   Each
-        2026-01-05T12:05:00Z        5m  low           1  mine/each    nobody  Each
-        2026-01-05T12:05:00Z        1d  high          0  mine/logins  carol   Silent
-        2026-01-05T12:05:00Z        1d  high          0  mine/logins  nobody  Silent
+            no alerts from the records
 
-        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
-        mine/both          2       0     0      1       1
-        mine/each          2       0     0      2       2
-        mine/logins        0       0     0      2       2
-        1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts
-        --
-    "]],
+            after the last record, if nothing came any more:
+            OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
+            2026-01-05T12:05:00Z        1h  low           2  mine/both            Both
+            2026-01-05T12:05:00Z        5m  low           1  mine/each    carol   Each
+            2026-01-05T12:05:00Z        5m  low           1  mine/each    nobody  Each
+            2026-01-05T12:05:00Z        1d  high          0  mine/logins  carol   Silent
+            2026-01-05T12:05:00Z        1d  high          0  mine/logins  nobody  Silent
+
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/both          2       0     0      1       1
+            mine/each          2       0     0      2       2
+            mine/logins        0       0     0      2       2
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 of them by silence after the last record
+            --
+        "]],
     );
     // The rules' clock trails by 10 s: the silence is told when it is past 5 min, and no alert is over.
     check(
         &replay(&["--run-for", "5m11s"]),
         0,
         &expect![[r"
-        OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
-        2026-01-05T12:05:00Z      open  low           2  mine/both            Both
-        2026-01-05T12:05:00Z      open  low           1  mine/each    carol   Each
-        2026-01-05T12:05:00Z      open  low           1  mine/each    nobody  Each
-        2026-01-05T12:05:00Z      open  high          0  mine/logins  carol   Silent
-        2026-01-05T12:05:00Z      open  high          0  mine/logins  nobody  Silent
+            no alerts from the records
 
-        RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
-        mine/both          2       0     0      1       1
-        mine/each          2       0     0      2       2
-        mine/logins        0       0     0      2       2
-        1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts
-        --
-    "]],
+            after the last record, if nothing came any more:
+            OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
+            2026-01-05T12:05:00Z      open  low           2  mine/both            Both
+            2026-01-05T12:05:00Z      open  low           1  mine/each    carol   Each
+            2026-01-05T12:05:00Z      open  low           1  mine/each    nobody  Each
+            2026-01-05T12:05:00Z      open  high          0  mine/logins  carol   Silent
+            2026-01-05T12:05:00Z      open  high          0  mine/logins  nobody  Silent
+
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/both          2       0     0      1       1
+            mine/each          2       0     0      2       2
+            mine/logins        0       0     0      2       2
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 of them by silence after the last record
+            --
+        "]],
     );
     let before = replay(&["--run-for", "5m10s"]);
     assert!(text(&before.stdout).starts_with("no alerts\n"), "{before:?}");
+}
+
+#[test]
+fn silence_after_the_last_record_is_not_in_the_records() {
+    let folder = Folder::new();
+    folder.write("rules/mine/logins.toml", SILENCE);
+    let about = "title = 'About'\nseverity = 'low'\nwhen = 'rule.id: mine/logins'";
+    folder.write("rules/mine/about.toml", about);
+    let event = |time: &str, action: &str| {
+        format!("{{\"@timestamp\":\"2026-01-05T{time}Z\",\"event.action\":\"{action}\"}}\n")
+    };
+    let replay = |more: &[&str], events: &str| {
+        let all = [&["replay", "--rules", "rules", "--mapping", "none", "--deny-alerts"], more];
+        hark(folder.0.path(), &all.concat(), events)
+    };
+    let quiet = event("12:00:00", "x");
+    check(
+        &replay(&[], &quiet),
+        0,
+        &expect![[r"
+            no alerts from the records
+
+            after the last record, if nothing came any more:
+            OPENED                OPEN FOR  SEVERITY  COUNT  RULE         KEY     TITLE
+            2026-01-05T12:05:00Z        0s  low           1  mine/about           About
+            2026-01-05T12:05:00Z        0s  low           1  mine/about           About
+            2026-01-05T12:05:00Z        1d  high          0  mine/logins  carol   Silent
+            2026-01-05T12:05:00Z        1d  high          0  mine/logins  nobody  Silent
+
+            RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
+            mine/about         2       0     0      2       2
+            mine/logins        0       0     0      2       2
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 4 alerts, 4 of them by silence after the last record
+            --
+        "]],
+    );
+    // It is asked for: five minutes of it are meant to have been silent.
+    let asked = replay(&["--run-for", "10m"], &quiet);
+    assert!(text(&asked.stderr).ends_with("error: 4 alerts opened\n"), "{asked:?}");
+    assert_eq!(asked.status.code(), Some(1));
+    // Programs are told all of it.
+    let all = replay(&["--format", "json", "--summary", "json"], &quiet);
+    assert_eq!((json(&all.stdout).len(), all.status.code()), (4, Some(0)));
+    let summary = &json(&all.stderr)[0]["summary"];
+    assert_eq!((&summary["alerts"], &summary["alerts_afterwards"]), (&4.into(), &4.into()));
+    assert_eq!(summary["rules"]["mine/about"]["alerts_afterwards"], 2);
+    let firings = replay(&["--format", "json", "--firings"], &quiet);
+    assert_eq!(json(&firings.stdout).len(), 4);
+    // Silence that records lie behind is in them.
+    let within = format!("{quiet}{}", event("12:05:00", "x"));
+    assert_eq!(replay(&[], &within).status.code(), Some(1));
+    let short = format!("{quiet}{}", event("12:04:59", "x"));
+    assert_eq!(replay(&[], &short).status.code(), Some(0));
+    // And so is the event whose answer does not come, though the clock says so after the last record.
+    folder.write(
+        "rules/mine/logins.toml",
+        "title = 'Unanswered'\nseverity = 'high'\n[sequence]\n\
+         [[sequence.step]]\nname = 'asked'\nwhen = 'event.action: asked'\n\
+         [[sequence.step]]\nname = 'answered'\nwhen = 'event.action: answered'\nabsent = true\nwithin = '5m'\n",
+    );
+    let unanswered = replay(&[], &event("12:00:00", "asked"));
+    assert!(text(&unanswered.stderr).ends_with("error: 2 alerts opened\n"), "{unanswered:?}");
+}
+
+#[test]
+fn newest_first_is_told_and_sorted_if_asked() {
+    let folder = Folder::new();
+    let mut log = String::new();
+    let file = std::fs::File::open(root().join("tests/data/invictus_cloudtrail.jsonl.gz")).unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut log).unwrap();
+    let newest_first: Vec<&str> = log.lines().rev().collect();
+    folder.write("newest.jsonl", &newest_first.join("\n"));
+    let newest = folder.0.path().join("newest.jsonl");
+    let newest = newest.to_str().unwrap();
+    let replay = |more: &[&str]| {
+        let all = ["replay", "--rules", "rules/cloudtrail/many-secrets-read.toml"];
+        hark(&root(), &[&all, more].concat(), "")
+    };
+    let lost = replay(&[newest, "--format", "json", "--summary", "none"]);
+    assert_eq!((text(&lost.stdout), lost.status.code()), ("", Some(0)));
+    let said = text(&lost.stderr);
+    let words = ["warning: 65 records came too late", "oldest first", "--sort", "`tac`"];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    assert_eq!(said.lines().count(), 1);
+
+    let right = replay(&["tests/data/invictus_cloudtrail.jsonl.gz"]);
+    let sorted = replay(&[newest, "--sort"]);
+    assert_eq!(without_costs(text(&sorted.stdout)), without_costs(text(&right.stdout)));
+    assert!(text(&right.stdout).contains("1 alert") && sorted.stderr.is_empty(), "{sorted:?}");
+    // A record keeps its number.
+    let index = |output: &Output| json(&output.stdout)[0]["firing"]["index"].as_u64().unwrap();
+    let of_right = index(&replay(&[
+        "tests/data/invictus_cloudtrail.jsonl.gz",
+        "--format",
+        "json",
+        "--firings",
+    ]));
+    let of_sorted = index(&replay(&[newest, "--sort", "--format", "json", "--firings"]));
+    let line = |number: u64, lines: &[&str]| lines[usize::try_from(number).unwrap()].to_owned();
+    let time = |line: String| serde_json::from_str::<Value>(&line).unwrap()["eventTime"].clone();
+    let oldest_first: Vec<&str> = log.lines().collect();
+    assert_eq!(time(line(of_right, &oldest_first)), time(line(of_sorted, &newest_first)));
+    assert!(of_sorted > of_right);
+}
+
+#[test]
+fn records_in_order_of_time_are_still_told_by_where_they_stand() {
+    let folder = Folder::new();
+    folder.write("more.jsonl", "{\"@timestamp\":\"2026-01-05T11:59:59Z\"}\noops\n");
+    let all = ["replay", "--rules", "rules", "--mapping", "none", "--sort", "--summary", "json"];
+    let told = folder.hark(&[&all[..], &["events.jsonl", "more.jsonl"]].concat());
+    let said = text(&told.stderr);
+    assert!(said.contains(r#""first":6,"reason":"not_json""#), "{said}");
+    assert!(said.contains(r#""late":0,"#), "{said}");
+    assert!(said.ends_with("could not be used is number 6, in more.jsonl\n"), "{said}");
+    let topics = folder.hark(&["replay", "--sort", "--kafka", "audit"]);
+    assert_eq!(topics.status.code(), Some(2));
+}
+
+#[test]
+fn records_in_an_array_are_told_how_to_become_lines() {
+    let folder = Folder::new();
+    folder.write("s3.json", r#"{"Records":[{"eventVersion":"1.08","eventName":"StopLogging"}]}"#);
+    folder.write("array.json", r#"[{"eventVersion":"1.08"}]"#);
+    for (file, jq) in [("s3.json", "`jq -c '.Records[]'`"), ("array.json", "`jq -c '.[]'`")] {
+        let rule = ["--rule", "rules/mine/logins.toml", "--event", file];
+        for arguments in [
+            &["replay", "--rules", "rules", file][..],
+            &["match", "event.action: x", file],
+            &[&["explain"], &rule[..]].concat(),
+        ] {
+            let told = folder.hark(arguments);
+            assert_eq!(text(&told.stderr).matches(jq).count(), 1, "{arguments:?}: {told:?}");
+        }
+    }
 }

@@ -12,6 +12,9 @@ use crate::rule::{ALERT_FIELDS, Status};
 /// What stands for a mapping's name in such events.
 const MAPPING: &str = "hark.alerts";
 
+/// Behind this stands the alert's id, in the topic that such an event is said to come from.
+const TOPIC_OF_ONE: &str = "alert/";
+
 impl Alert {
     /// The event that the alert is to other rules, once: when it opens. It has the time of the opening,
     /// `event.kind: alert`, `rule.id`, `rule.tags`, `alert.*`, and as far as the alert shows them the
@@ -23,7 +26,7 @@ impl Alert {
             return None;
         }
         let fields = self.fields();
-        let position = Position::new(&*format!("alert/{}", self.id), 0, 0);
+        let position = Position::new(&*format!("{TOPIC_OF_ONE}{}", self.id), 0, 0);
         let mut event = Event::empty(layout, position, self.opened_at, MAPPING.into());
         for (slot, wanted) in layout.iter() {
             let values = |field: &FieldName| -> Vec<Scalar> {
@@ -43,6 +46,12 @@ impl Alert {
         }
         let staging = self.rule.status == Status::Staging.name();
         Some((event, Origin::Alert { staging }))
+    }
+
+    /// The id of the alert that was the event by which this one opened, if it was one.
+    pub fn opened_by(&self) -> Option<&str> {
+        let place = self.samples.first()?.position.strip_prefix(TOPIC_OF_ONE)?;
+        place.split(':').next()
     }
 
     /// Every field of the event, by the text that `FieldName` prints.

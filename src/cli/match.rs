@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::envelope;
 use super::input::{Input, named};
 use super::table::counted;
 use super::way::{Way, WayArguments};
@@ -146,10 +147,14 @@ fn look(
         };
         let place = || format!("{}:{}", named(line.path), line.number);
         match search.record(line.record(), index) {
-            Err(why) => told.unusable(&place(), &format!("{}: {}", why.reason.code(), why.detail)),
+            Err(why) => {
+                told.unusable(&place(), &format!("{}: {}", why.reason.code(), why.detail));
+                told.advise(line.record());
+            }
             Ok(seen) => {
                 if seen.unmapped {
                     told.unmapped(place);
+                    told.advise(line.record());
                 }
                 if seen.met {
                     matched += 1;
@@ -182,6 +187,8 @@ struct Told {
     unusable: u64,
     unmapped: u64,
     first_unmapped: Option<String>,
+    /// What to do about the first of all these, if there is something.
+    advice: Option<String>,
 }
 
 impl Told {
@@ -202,6 +209,12 @@ impl Told {
         self.first_unmapped.get_or_insert_with(place);
     }
 
+    fn advise(&mut self, record: &[u8]) {
+        if self.unusable + self.unmapped == 1 {
+            self.advice = envelope::advice(record);
+        }
+    }
+
     fn end(&self) {
         if self.unusable > 0 {
             let lines = counted(self.unusable, "line");
@@ -212,6 +225,9 @@ impl Told {
             print_error(&format!(
                 "{records} without common fields, for no one mapping takes them; the first is {first}\n"
             ));
+        }
+        if let Some(advice) = &self.advice {
+            print_error(&format!("of the first of these: {advice}\n"));
         }
     }
 }

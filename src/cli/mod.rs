@@ -6,6 +6,7 @@
 pub mod check;
 pub mod demo;
 pub mod docs;
+mod envelope;
 pub mod explain;
 mod input;
 pub mod r#match;

@@ -31,6 +31,10 @@ pub struct Replay {
     /// The latest record of each alert that is not over.
     open: BTreeMap<String, Alert>,
     summary: Summary,
+    /// Rules that fire because nothing comes.
+    watchers: BTreeSet<Arc<str>>,
+    /// Alerts, by id, that opened because nothing came after the last record.
+    afterwards: BTreeSet<String>,
     /// `None` while a record's place is its number.
     numbers: Option<Numbers>,
     costs: Option<Costs>,
@@ -49,6 +53,8 @@ struct Numbers {
 pub struct Summary {
     /// How many there were.
     pub records: u64,
+    /// Those that came too late for the windows of at least one rule that they met.
+    pub late: u64,
     /// Those that were no events, by reason: how many, and the first of them with what it said.
     pub unusable: BTreeMap<Reason, (u64, u64, String)>,
     /// The earliest and the latest event time.
@@ -68,7 +74,9 @@ pub struct Counts {
     pub fired: u64,
     /// Alerts that opened.
     pub alerts: u64,
-    /// Those of them that came too late for its windows.
+    /// Those of them that opened because nothing came after the last record: [`Replay::is_afterwards`].
+    pub afterwards: u64,
+    /// Events that met its query and came too late for its windows.
     pub late: u64,
     /// Keys that were forgotten, and signals that were dropped, for want of room.
     pub crowded: u64,
@@ -105,6 +113,10 @@ impl Replay {
         let mut layout = Layout::new();
         let pipeline = Pipeline::compile(rules, &mut layout, sets, 1)?;
         let running = rules.iter().filter(|rule| rule.enabled);
+        let watches =
+            |rule: &Rule| rule.detector.as_ref().is_some_and(|detector| detector.watches());
+        let watchers = running.clone().filter(|rule| watches(rule)).map(|rule| rule.id.clone());
+        let watchers = watchers.collect();
         let rules = running.map(|rule| (rule.id.clone(), Counts::default())).collect();
         Ok(Self {
             pipeline,
@@ -112,6 +124,8 @@ impl Replay {
             findings: Findings::with_firings(),
             open: BTreeMap::new(),
             summary: Summary { rules, ..Summary::default() },
+            watchers,
+            afterwards: BTreeSet::new(),
             numbers: None,
             costs: None,
         })
@@ -138,9 +152,19 @@ impl Replay {
     /// Takes the next record, which stands nowhere but in a file; what it led to is then in
     /// [`Self::firings`] and [`Self::over`], until the next one.
     pub fn record(&mut self, payload: &[u8]) {
-        let index = self.summary.records;
+        self.record_at(self.summary.records, payload);
+    }
+
+    /// The same for the record of that number, where they are not taken in the order of their
+    /// numbers.
+    pub fn record_at(&mut self, index: u64, payload: &[u8]) {
         let event = self.through.event(payload, index, Timeless::Refused);
-        self.take(event);
+        self.take(index, event);
+    }
+
+    /// The time of a record that stands nowhere but in a file; `None`: it is no event.
+    pub fn time_of(&self, payload: &[u8]) -> Option<Timestamp> {
+        self.through.event(payload, 0, Timeless::Refused).ok().map(|event| event.time)
     }
 
     /// The event that a record is which stands in a topic, for [`Self::event`]: as live, a time too
@@ -153,7 +177,7 @@ impl Replay {
     pub fn event(&mut self, event: Result<Event, Unusable>) {
         let (index, place) =
             (self.summary.records, event.as_ref().ok().map(|e| e.position.clone()));
-        self.take(event);
+        self.take(index, event);
         if let Some((numbers, place)) = self.numbers.as_mut().zip(place)
             && !self.pipeline.met().is_empty()
         {
@@ -161,16 +185,16 @@ impl Replay {
         }
     }
 
-    fn take(&mut self, event: Result<Event, Unusable>) {
+    fn take(&mut self, index: u64, event: Result<Event, Unusable>) {
         self.findings.clear();
-        let index = self.summary.records;
+        let weight = Costs::weight(self.summary.records);
         self.summary.records += 1;
         match event {
             Ok(event) => {
                 let time = event.time;
                 let times = self.summary.times.get_or_insert((time, time));
                 *times = (times.0.min(time), times.1.max(time));
-                match self.costs.as_mut().zip(Costs::weight(index)) {
+                match self.costs.as_mut().zip(weight) {
                     None => self.pipeline.event(&event, &mut self.findings),
                     Some((costs, weight)) => {
                         let mut lap = costs.laps(weight);
@@ -179,6 +203,8 @@ impl Replay {
                 }
                 self.count_matches();
                 self.count_findings();
+                let late = |note: &Note| matches!(note, Note::Late { .. });
+                self.summary.late += u64::from(self.findings.notes.iter().any(late));
             }
             Err(Unusable { reason, detail }) => {
                 let told = self.summary.unusable.entry(reason).or_insert((0, index, detail));
@@ -197,6 +223,7 @@ impl Replay {
         }
         self.count_matches();
         self.count_findings();
+        self.count_afterwards();
         for alert in self.pipeline.standing() {
             self.open.insert(alert.id.clone(), alert);
         }
@@ -234,6 +261,13 @@ impl Replay {
         self.open.values()
     }
 
+    /// Whether it opened after the last record, for no other reason than that nothing came any more:
+    /// by `[absence]` or a spike down, or by an alert that did. What an absent last step says is no
+    /// such thing, for the event that it waits behind is in the records.
+    pub fn is_afterwards(&self, alert: &Alert) -> bool {
+        self.afterwards.contains(&alert.id)
+    }
+
     /// What became of the records so far.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -250,6 +284,24 @@ impl Replay {
             if let Some(counts) = rules.get_mut(rule) {
                 counts.matched += 1;
                 counts.unkeyed += 1;
+            }
+        }
+    }
+
+    fn count_afterwards(&mut self) {
+        let Some((_, last)) = self.summary.times else { return };
+        let opened = self.findings.alerts.iter().filter(|alert| alert.revision == 1);
+        for alert in opened.filter(|alert| alert.opened_at > last) {
+            let by_silence = match alert.opened_by() {
+                Some(opener) => self.afterwards.contains(opener),
+                None => self.watchers.contains(alert.rule.id.as_str()),
+            };
+            if !by_silence {
+                continue;
+            }
+            self.afterwards.insert(alert.id.clone());
+            if let Some(counts) = self.summary.rules.get_mut(alert.rule.id.as_str()) {
+                counts.afterwards += 1;
             }
         }
     }
@@ -314,5 +366,10 @@ impl Summary {
     /// How many alerts opened.
     pub fn alerts(&self) -> u64 {
         self.rules.values().map(|counts| counts.alerts).sum()
+    }
+
+    /// How many of them opened because nothing came after the last record.
+    pub fn afterwards(&self) -> u64 {
+        self.rules.values().map(|counts| counts.afterwards).sum()
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::envelope;
 use super::input::documents;
 use super::way::WayArguments;
 use super::workshop::Workshop;
@@ -99,6 +100,8 @@ fn explain(arguments: &Arguments) -> Option<bool> {
                     _ => "",
                 };
                 let (reason, detail) = (why.reason.code(), why.detail);
+                let advice = envelope::advice(document);
+                let help = advice.map_or(help.to_owned(), |advice| format!("; {advice}"));
                 print_error(&format!("event {index}: {reason}: {detail}{help}\n"));
                 all = false;
                 continue;

@@ -3,6 +3,7 @@
 mod found;
 mod past;
 mod progress;
+mod sorted;
 mod summary;
 
 use std::io;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use self::found::Findings;
-use self::past::{Fate, Moment, Past};
+use self::past::{Fate, Moment, Past, Unused};
 use self::progress::Progress;
 use super::table::counted;
 use super::way::WayArguments;
@@ -26,9 +27,16 @@ use crate::replay::{Replay, Summary};
 
 /// What `--help` says below the options.
 const AFTER_HELP: &str = "\
-Events are JSON, one a line, in files (also .gz and .zst) or on standard input, and are taken in
-that order; time is theirs: the clock ticks after every record, and after the last one it runs
-until every alert is over. Nobody is notified.
+Events are JSON, one a line, in files (also .gz and .zst) or on standard input; of a file that is
+an array, or has one as CloudTrail's in S3 do, `jq -c '.Records[]'` makes lines. They are taken as
+they stand, which should be oldest first: --sort puts them in order of time, and leaves those of
+one time as they stand. The clock is theirs: it ticks after every record, and after the last one
+it runs until every alert is over. Nobody is notified.
+
+What opens after the last record only because nothing came any more ([absence], a spike down, and
+rules about such alerts) stands in a table of its own. It is not in the records, so that
+--deny-alerts lets it pass, unless --run-for says how long nothing came. A sequence's absent last
+step counts, for the event before it is in the records.
 
 --kafka reads the named topics instead, or all that [sources] names, with the [kafka] settings
 of the configuration: in each partition from the first record at or after --from (else the
@@ -42,12 +50,13 @@ in RFC 3339 or epoch milliseconds; an object under \"raw\" is the original recor
 --format json writes one object a line: each alert as it stands on the alerts topic, when it is
 over; with --firings {\"firing\": {\"rule\", \"time\", \"key\": {field: value}, \"index\", \"count\",
 \"value\"}}, where index is the number of the record that fired, from 0, and null when the clock
-did.
+did. What silence after the last record led to is among them.
 
 The summary says for each rule how many events matched, had no key, came too late and fired, how
-many alerts opened, and what the rule cost: time for each record, and its share of the time of
-all rules, measured on a sample of the records. It follows a table on standard output; beside
-JSON, or as JSON itself (--summary json), it goes to standard error.
+many alerts opened, and what the rule cost: time for each record, in the table as in `cost_ns` of
+JSON, and its share of the time of all rules, measured on a sample of the records. It follows a
+table on standard output; beside JSON, or as JSON itself (--summary json), it goes to standard
+error. How many records came too late for the windows of a rule is a warning there, or its `late`.
 
 Exit code 0: every record was used. 1: one was not, an input could not be read, there are
 mistakes in rules, mappings or configuration, or an alert opened under --deny-alerts. 2: the
@@ -55,6 +64,7 @@ command line is wrong.
 
 Examples:
   hark replay yesterday.jsonl.gz
+  hark replay --sort newest-first.jsonl
   hark replay --rules rules/mine/key-spree.toml --mapping opsknight audit.jsonl
   hark replay --kafka --from -7d                    all sources, the last seven days
   hark replay --kafka audit.ops0 audit.squadcast --from 2026-01-01T00:00Z --to 2026-01-02
@@ -113,7 +123,10 @@ pub struct Arguments {
     /// How long the clock goes on after the last record, instead of until every alert is over.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     run_for: Option<Duration>,
-    /// Exit with 1 if an alert opens.
+    /// Put records in order of time first, which holds all of them in memory, at most 1 GiB.
+    #[arg(long, conflicts_with = "kafka")]
+    sort: bool,
+    /// Exit with 1 if an alert opens; not for silence after the last record, unless --run-for.
     #[arg(long)]
     deny_alerts: bool,
 }
@@ -157,9 +170,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match replay(arguments, &workshop) {
         Ok(summary) => {
-            let denied = arguments.deny_alerts && summary.alerts() > 0;
+            let opened = match arguments.run_for {
+                // What silence after the last record says is not in the records.
+                None => summary.alerts() - summary.afterwards(),
+                Some(_) => summary.alerts(),
+            };
+            let denied = arguments.deny_alerts && opened > 0;
             if denied {
-                say_error(&format!("{} opened", counted(summary.alerts(), "alert")));
+                say_error(&format!("{} opened", counted(opened, "alert")));
             }
             if denied || summary.unused() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
@@ -190,10 +208,10 @@ fn replay(arguments: &Arguments, workshop: &Workshop) -> Result<Summary, Stopped
         let next = past.next(&mut replay).inspect_err(|_| progress.end());
         match next.map_err(Stopped::Told)? {
             Fate::NoMore => break,
-            Fate::Unused(place) if first_unused.is_none() => {
-                first_unused = Some((replay.summary().records - 1, place));
+            Fate::Unused(unused) => {
+                first_unused.get_or_insert(unused);
             }
-            Fate::Used | Fate::Unused(_) => {}
+            Fate::Used | Fate::Waits => {}
         }
         found.take(&replay)?;
         progress.tell(|| past.done(), replay.summary());
@@ -210,10 +228,29 @@ fn replay(arguments: &Arguments, workshop: &Workshop) -> Result<Summary, Stopped
             found.write(&format!("\n{}", summary::table(replay.summary())))?;
         }
     }
-    if let Some((index, place)) = first_unused {
+    if let Some(Unused { index, place, advice }) = first_unused {
+        let advice = advice.map(|advice| format!(": {advice}")).unwrap_or_default();
         print_error(&format!(
-            "the first record that could not be used is number {index}, in {place}\n"
+            "the first record that could not be used is number {index}, in {place}{advice}\n"
         ));
     }
+    // The summary for programs says it itself.
+    if replay.summary().late > 0 && arguments.summary != Summing::Json {
+        print_error(&late(replay.summary().late, arguments.kafka.is_some()));
+    }
     Ok(replay.summary().clone())
+}
+
+/// That records were left out for their order, which may have cost alerts, and what to do.
+fn late(records: u64, kafka: bool) -> String {
+    let records = counted(records, "record");
+    let what_to_do = if kafka {
+        "as they would live; `delay` of a source or `lateness` of a rule gives them time"
+    } else {
+        "so that alerts may be missing: records should come oldest first, and files in order of \
+         time; --sort puts them so, and `tac` turns a newest-first file around"
+    };
+    format!(
+        "warning: {records} came too late for the windows of a rule and did not count there, {what_to_do}\n"
+    )
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::envelope;
 use super::super::input::{Input, named};
 use super::Arguments;
+use super::sorted::{SORT_BYTES_MAX, Sorted};
 use crate::base::{Clock as _, Position, Timestamp, clock, duration};
 use crate::config::Config;
 use crate::event::Event;
@@ -18,6 +20,8 @@ use crate::role::raw;
 pub(super) enum Past {
     /// A line is a record.
     Lines(Input),
+    /// The same, in order of time.
+    Sorted(Sorted),
     /// Records of topics, as MATCH would have read them.
     Topics {
         reader: RangeReader<(Position, Result<Event, Unusable>)>,
@@ -33,7 +37,12 @@ impl Past {
     pub(super) fn open(arguments: &Arguments, config: &Config) -> Result<Self, String> {
         let Some(topics) = &arguments.kafka else {
             let paths: &[PathBuf] = &arguments.files;
-            return Ok(Self::Lines(Input::new(paths, config.limits.bytes)));
+            let input = Input::new(paths, config.limits.bytes);
+            return Ok(if arguments.sort {
+                Self::Sorted(Sorted::new(input, SORT_BYTES_MAX))
+            } else {
+                Self::Lines(input)
+            });
         };
         let mut topics = topics.clone();
         if topics.is_empty() {
@@ -65,7 +74,7 @@ impl Past {
     /// Prepares a replay for what will come.
     pub(super) fn prepare(&self, replay: Replay, firings: bool) -> Replay {
         match self {
-            Self::Lines(_) => replay,
+            Self::Lines(_) | Self::Sorted(_) => replay,
             Self::Topics { delay, .. } if firings => replay.delayed(*delay).numbered(),
             Self::Topics { delay, .. } => replay.delayed(*delay),
         }
@@ -73,6 +82,7 @@ impl Past {
 
     /// Hands the next record to the replay, and says what became of it.
     pub(super) fn next(&mut self, replay: &mut Replay) -> Result<Fate, String> {
+        let index = replay.summary().records;
         let unused = replay.summary().unused();
         let is_new = |replay: &Replay| replay.summary().unused() > unused;
         match self {
@@ -80,9 +90,14 @@ impl Past {
                 None => Ok(Fate::NoMore),
                 Some(line) => {
                     replay.record(line.record());
-                    Ok(if is_new(replay) { Fate::Unused(named(line.path)) } else { Fate::Used })
+                    Ok(if is_new(replay) {
+                        Fate::unused(index, named(line.path), line.record())
+                    } else {
+                        Fate::Used
+                    })
                 }
             },
+            Self::Sorted(sorted) => sorted.next(replay),
             Self::Topics { reader, now, .. } => {
                 let next = reader.next(|record: &Record<'_>, topic: &Arc<str>| {
                     let raw = raw(record, topic);
@@ -93,7 +108,11 @@ impl Past {
                     return Ok(Fate::NoMore);
                 };
                 replay.event(event);
-                Ok(if is_new(replay) { Fate::Unused(position.to_string()) } else { Fate::Used })
+                Ok(if is_new(replay) {
+                    Fate::Unused(Unused { index, place: position.to_string(), advice: None })
+                } else {
+                    Fate::Used
+                })
             }
         }
     }
@@ -102,6 +121,7 @@ impl Past {
     pub(super) fn done(&self) -> Option<(u64, u64)> {
         match self {
             Self::Lines(input) => input.total.map(|total| (input.read(), total)),
+            Self::Sorted(sorted) => sorted.done(),
             Self::Topics { reader, .. } => Some((reader.passed(), reader.records())),
         }
     }
@@ -110,10 +130,29 @@ impl Past {
 /// What became of a record.
 pub(super) enum Fate {
     Used,
-    /// It was none that could be used; where it stands.
-    Unused(String),
+    /// It was none that could be used.
+    Unused(Unused),
+    /// It was read, and its turn comes later.
+    Waits,
     /// There was no record any more.
     NoMore,
+}
+
+/// A record that could not be used.
+pub(super) struct Unused {
+    /// Its number.
+    pub(super) index: u64,
+    /// Where it stands.
+    pub(super) place: String,
+    /// What its author should know.
+    pub(super) advice: Option<String>,
+}
+
+impl Fate {
+    /// Of a record of a file.
+    pub(super) fn unused(index: u64, place: String, record: &[u8]) -> Self {
+        Self::Unused(Unused { index, place, advice: envelope::advice(record) })
+    }
 }
 
 /// A moment as people name one on the command line.

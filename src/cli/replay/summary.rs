@@ -53,7 +53,12 @@ pub(super) fn table(summary: &Summary) -> String {
     let times = summary.times.map(|(first, last)| format!(", {first} to {last}"));
     let (records, alerts) =
         (counted(summary.records, "record"), counted(summary.alerts(), "alert"));
-    let _infallible = writeln!(text, "{records}{}, {alerts}", times.unwrap_or_default());
+    let afterwards = match summary.afterwards() {
+        0 => String::new(),
+        n => format!(", {} of them by silence after the last record", grouped(n)),
+    };
+    let times = times.unwrap_or_default();
+    let _infallible = writeln!(text, "{records}{times}, {alerts}{afterwards}");
     for (reason, (count, index, detail)) in &summary.unusable {
         let (records, reason) = (counted(*count, "record"), reason.code());
         let _infallible =
@@ -65,11 +70,11 @@ pub(super) fn table(summary: &Summary) -> String {
 /// The summary as one line: `{"summary": {…}}`; costs are nanoseconds for each record.
 pub(super) fn json(summary: &Summary) -> String {
     let rule = |(id, counts): (&Arc<str>, &Counts)| {
-        let Counts { matched, unkeyed, fired, alerts, late, crowded, cost } = *counts;
+        let Counts { matched, unkeyed, fired, alerts, late, crowded, afterwards, cost } = *counts;
         let cost_ns = nanos_per_record(cost, summary.records);
         let told = json!({
             "matched": matched, "unkeyed": unkeyed, "late": late, "crowded": crowded,
-            "fired": fired, "alerts": alerts, "cost_ns": cost_ns,
+            "fired": fired, "alerts": alerts, "alerts_afterwards": afterwards, "cost_ns": cost_ns,
         });
         (id.to_string(), told)
     };
@@ -79,9 +84,11 @@ pub(super) fn json(summary: &Summary) -> String {
     });
     let summary = json!({
         "records": summary.records,
+        "late": summary.late,
         "first": summary.times.map(|(first, _)| first),
         "last": summary.times.map(|(_, last)| last),
         "alerts": summary.alerts(),
+        "alerts_afterwards": summary.afterwards(),
         "unused": unused.collect::<Vec<_>>(),
         "rules": rules,
     });
@@ -123,6 +130,7 @@ mod tests {
         let busy = Counts { crowded: 3, fired: 2, alerts: 1, ..counts(1_500, 2_000_000) };
         Summary {
             records: 2_000,
+            late: 0,
             unusable: [(Reason::BadTime, (2, 7, "no `@timestamp`".to_owned()))].into(),
             times: Some((time, time)),
             rules: [
