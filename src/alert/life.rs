@@ -105,6 +105,7 @@ impl Life {
             resolved_at: None,
             resolution: None,
             samples: Vec::new(),
+            template_failures: Vec::new(),
         };
         Self {
             alert,

@@ -123,6 +123,10 @@ pub struct Alert {
     /// The event that opened it first, then the latest ones; at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
+    /// Why templates failed when it was worded last, one line each. Not written: people read it in the
+    /// words themselves; rule tests read it here.
+    #[serde(skip)]
+    pub template_failures: Vec<String>,
 }
 
 #[cfg(test)]
@@ -151,6 +155,7 @@ impl Alert {
             resolved_at: None,
             resolution: None,
             samples: Vec::new(),
+            template_failures: Vec::new(),
         }
     }
 }
@@ -195,6 +200,7 @@ mod tests {
             resolved_at: Some(time),
             resolution: Some(Resolution::Quiet),
             samples: vec![Sample { position: text(), time, fields }],
+            template_failures: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::base::{Position, Severity, Timestamp};
 use crate::detectors::Firing;
 use crate::engine::{Fields, Key};
 use crate::event::{Event, FieldName, Scalar, Wanted};
-use crate::rule::{ALERT_FIELDS, Rule, TemplateContext};
+use crate::rule::{ALERT_FIELDS, Rule, Template, TemplateContext};
 use crate::state::canonical;
 
 use super::about::About;
@@ -62,10 +62,17 @@ impl Judge {
         let rule = self.rule();
         let context = self.context(life, values);
         let alert = &mut life.alert;
-        let title = rule.alert.title.as_ref();
-        alert.title = title.map_or_else(|| rule.title.clone(), |t| t.render(&context, &rule.title));
-        let summary = rule.alert.summary.as_ref();
-        alert.summary = summary.map_or_else(String::new, |t| t.render(&context, &rule.description));
+        alert.template_failures.clear();
+        let mut worded = |template: Option<&Template>, name: &str, built_in: &str| {
+            let rendered = template?.render(&context, built_in);
+            let failure = rendered.failure.map(|why| format!("the template of `{name}`: {why}"));
+            alert.template_failures.extend(failure);
+            Some(rendered.text)
+        };
+        let title = worded(rule.alert.title.as_ref(), "title", &rule.title);
+        let summary = worded(rule.alert.summary.as_ref(), "summary", &rule.description);
+        alert.title = title.unwrap_or_else(|| rule.title.clone());
+        alert.summary = summary.unwrap_or_default();
         alert.rule = RuleInfo {
             id: rule.id.to_string(),
             version: format!("{:016x}", rule.hash),

@@ -68,6 +68,24 @@ fn trial(test: &str) -> Trial {
     trials.remove(0)
 }
 
+#[test]
+fn a_test_fails_when_the_words_of_its_alert_cannot_be_made() {
+    let rule = r#"title = "T"
+severity = "low"
+when = 'event.action: *'
+threshold = { count = 2, within = "5m" }
+[alert]
+title = "{{ raw.who + 1 if alert.count == 2 else raw.who }}"
+summary = "{{ raw.who }}"
+[[test]]
+name = "the words of the second event"
+events = [{ sample = "door/failed", times = 3 }]
+expect = [{ count = 3 }]
+"#;
+    let trials = run(&[rule]);
+    expect!["the template of `title`: invalid operation: tried to use + operator on unsupported types string and number"].assert_eq(&trials[0].mistakes().join("\n"));
+}
+
 fn passes(test: &str) {
     let trial = trial(test);
     assert!(trial.passed(), "{}", trial.timeline());

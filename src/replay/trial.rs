@@ -313,6 +313,12 @@ impl Run {
     /// Keeps what was found of alerts, and forgets the rest.
     fn keep(&mut self) {
         for alert in self.findings.alerts.drain(..) {
+            // Whoever was told of the alert has read it, even if later words came out right.
+            for failure in &alert.template_failures {
+                if !self.mistakes.contains(failure) {
+                    self.mistakes.push(failure.clone());
+                }
+            }
             if alert.revision == 1 {
                 self.moments.push(Moment::Opens(alert.clone()));
             }

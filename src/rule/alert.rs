@@ -155,14 +155,14 @@ fn lifetimes(
 
 fn template(
     text: &Text,
-    parsed: Result<Template, Diagnostic>,
+    parsed: Result<Template, Vec<Diagnostic>>,
     context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> Option<Template> {
     let template = match parsed {
         Ok(template) => template,
-        Err(mistake) => {
-            found.push(mistake);
+        Err(mistakes) => {
+            found.extend(mistakes);
             return None;
         }
     };

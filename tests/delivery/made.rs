@@ -239,6 +239,7 @@ pub fn notification(title: &str) -> Notification {
             time: at("2026-01-05T12:00:00Z"),
             fields: key,
         }],
+        template_failures: Vec::new(),
     };
     Notification::new("soc", NotificationKind::Opened, at("2026-01-05T12:00:01Z"), alert)
 }

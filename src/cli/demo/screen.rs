@@ -388,6 +388,7 @@ mod tests {
                 time: at,
                 fields: BTreeMap::new(),
             }],
+            template_failures: Vec::new(),
         }
     }
 

@@ -17,6 +17,9 @@ use crate::base::Diagnostic;
 use crate::base::document::Text;
 use crate::event::{FieldName, Scalar};
 
+mod faults;
+pub mod language;
+pub mod sample;
 mod scan;
 mod variables;
 
@@ -76,21 +79,30 @@ pub struct TemplateContext {
     pub values: BTreeMap<FieldName, Vec<Scalar>>,
 }
 
+/// What a template made of an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text for people, within its bounds.
+    pub text: String,
+    /// Why the template failed, if it did: the text says so, too.
+    pub failure: Option<String>,
+}
+
 impl Template {
     /// A template for one line: line breaks of the rendered text become spaces.
-    pub fn line(text: &Text) -> Result<Self, Diagnostic> {
+    pub fn line(text: &Text) -> Result<Self, Vec<Diagnostic>> {
         Self::new(text, Shape::Line)
     }
 
     /// A template for text of any number of lines.
-    pub fn parse(text: &Text) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &Text) -> Result<Self, Vec<Diagnostic>> {
         Self::new(text, Shape::Text)
     }
 
-    fn new(text: &Text, shape: Shape) -> Result<Self, Diagnostic> {
+    fn new(text: &Text, shape: Shape) -> Result<Self, Vec<Diagnostic>> {
         let source = text.value.as_str();
         let report = |span: Range<usize>, message: String| {
-            Err(Diagnostic::error("bad-template", text.locate(span), message))
+            Err(vec![Diagnostic::error("bad-template", text.locate(span), message)])
         };
         if source.chars().count() > TEMPLATE_CHARS_MAX {
             return report(
@@ -102,6 +114,14 @@ impl Template {
         if let Err(error) = environment.add_template_owned(NAME, source.to_owned()) {
             let span = error.range().unwrap_or(0..source.len());
             return report(span, explain(&error));
+        }
+        let faults = faults::find(source, &environment);
+        if !faults.is_empty() {
+            let diagnostic = |fault: faults::Fault| Diagnostic {
+                help: fault.help,
+                ..Diagnostic::error("bad-template", text.locate(fault.span), fault.message)
+            };
+            return Err(faults.into_iter().map(diagnostic).collect());
         }
         let undeclared: BTreeSet<String> = environment
             .get_template(NAME)
@@ -177,19 +197,23 @@ impl Template {
     }
 
     /// The text for people. A template that fails gives `built_in` and the template's error.
-    pub fn render(&self, context: &TemplateContext, built_in: &str) -> String {
+    pub fn render(&self, context: &TemplateContext, built_in: &str) -> Rendered {
         let rendered = self
             .environment
             .get_template(NAME)
             .and_then(|template| template.render(variables::of(context)));
-        let text = match rendered {
-            Ok(text) => text,
-            Err(error) => format!("{built_in} (template failed: {})", explain(&error)),
+        let (text, failure) = match rendered {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let why = explain(&error);
+                (format!("{built_in} (template failed: {why})"), Some(why))
+            }
         };
-        match self.shape {
+        let text = match self.shape {
             Shape::Line => tidy_line(&text),
             Shape::Text => tidy_text(&text),
-        }
+        };
+        Rendered { text, failure }
     }
 }
 
@@ -209,18 +233,12 @@ impl Eq for Template {}
 
 /// The sandbox: no files, no other templates, bounded steps.
 fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
+    let mut environment = Environment::empty();
+    language::add_to(&mut environment);
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(32);
-    // `debug()` would print every field; `namespace()` is the one way to grow a text in a loop.
-    environment.remove_global("debug");
-    environment.remove_global("namespace");
-    // One value is a text, not a list of letters: `{{ user.roles | join(', ') }}` works for both.
-    environment.add_filter("join", |value: &Value, separator: Option<&str>| {
-        shown(value, separator.unwrap_or_default())
-    });
     environment.add_filter(
         AT_LEAST,
         |state: &minijinja::State<'_, '_>, value: &Value, name: &str| {
@@ -305,11 +323,11 @@ mod tests {
 
     fn check(template: &str, expected: &Expect) {
         let template = Template::line(&Text::bare(template)).unwrap();
-        expected.assert_eq(&template.render(&context(), "Failed logins"));
+        expected.assert_eq(&template.render(&context(), "Failed logins").text);
     }
 
     fn refused(template: &str) -> (String, String) {
-        let diagnostic = Template::line(&Text::bare(template)).unwrap_err();
+        let diagnostic = Template::line(&Text::bare(template)).unwrap_err().remove(0);
         (template.get(diagnostic.span.unwrap()).unwrap().to_owned(), diagnostic.message)
     }
 
@@ -330,11 +348,11 @@ mod tests {
         let text = "{{ alert.count }} and {{- alert.value -}} , {% if alert.count > 4 %}many{% endif %} {{ alert.count + 1 }}";
         let template = Template::line(&Text::bare(text)).unwrap();
         let mut context = context();
-        assert_eq!(template.render(&context, ""), "5 and–, many 6");
+        assert_eq!(template.render(&context, "").text, "5 and–, many 6");
         context.lower_bounds = vec!["alert.count", "alert.value"];
-        assert_eq!(template.render(&context, ""), "≥5 and–, many 6");
+        assert_eq!(template.render(&context, "").text, "≥5 and–, many 6");
         context.lower_bounds = vec!["alert.value"];
-        assert_eq!(template.render(&context, ""), "5 and–, many 6");
+        assert_eq!(template.render(&context, "").text, "5 and–, many 6");
     }
 
     #[test]
@@ -351,7 +369,7 @@ mod tests {
     fn a_title_is_one_line_that_no_event_can_forge() {
         check("a\n {{ message }}", &expect!["a two lines <b>"]);
         let template = Template::line(&Text::bare("{{ 'x' * 5000 }}")).unwrap();
-        let title = template.render(&context(), "t");
+        let title = template.render(&context(), "t").text;
         assert_eq!(title.chars().count(), LINE_CHARS_MAX);
         assert!(title.ends_with('…'));
     }
@@ -363,7 +381,7 @@ mod tests {
             &expect!["Failed logins (template failed: more than 20000 steps)"],
         );
         check(
-            "{{ user.name + 1 }}",
+            "{{ labels.team.lead + 1 }}",
             &expect![
                 "Failed logins (template failed: invalid operation: tried to use + operator on unsupported types string and number)"
             ],
@@ -394,5 +412,135 @@ mod tests {
         assert_eq!(at, "values(");
         let (at, _) = refused("{{ values('user..name') }}");
         assert_eq!(at, "user..name");
+    }
+
+    /// What would fail of a template: `place: message (help)`, one a line.
+    fn faults(template: &str, expected: &Expect) {
+        let line = |found: Diagnostic| {
+            let at = template.get(found.span.unwrap()).unwrap();
+            let help = found.help.map_or_else(String::new, |help| format!(" ({help})"));
+            format!("{at}: {}{help}", found.message)
+        };
+        let found = Template::parse(&Text::bare(template)).err().unwrap_or_default();
+        expected.assert_eq(&found.into_iter().map(line).collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn words_that_there_are_not_are_found_with_the_nearest_one() {
+        faults(
+            "{{ alert.count }} {{ user.name | uper }}",
+            &expect!["uper: unknown filter `uper` (did you mean `upper`?)"],
+        );
+        faults(
+            "{{ user.name | uppercase | trim | jion(', ') }}",
+            &expect![[r"
+            uppercase: unknown filter `uppercase` (did you mean `upper`?)
+            jion: unknown filter `jion` (did you mean `join`?)"]],
+        );
+        faults(
+            "{{ user.name is defned }}{{ value('source.ip') }}",
+            &expect![[r"
+            defned: unknown test `defned` (did you mean `defined`?)
+            value: unknown function `value` (did you mean `values`?)"]],
+        );
+        faults(
+            "{{ user.roles | map('uper') }} {{ user.roles | select('od') }}",
+            &expect![[r"
+            'uper': unknown filter `uper` (did you mean `upper`?)
+            'od': unknown test `od` (did you mean `odd`?)"]],
+        );
+        faults(
+            "{{ user.name.upper() }} {{ user.name.frob() }}",
+            &expect![[r"
+            upper: expected a filter, found `.upper(…)`: values have no methods (write `user.name | upper`)
+            frob: expected a filter, found `.frob(…)`: values have no methods"]],
+        );
+        faults(
+            "{% include 'x' %}",
+            &expect![
+                "include 'x': `include` reads another template, and there is none (write its text here)"
+            ],
+        );
+    }
+
+    #[test]
+    fn they_are_found_in_branches_that_nothing_reaches() {
+        faults(
+            "{% if false %}{% for x in user.roles %}{{ x | uper }}{% endfor %}{% endif %}{{ 'a' if true else b | lwer }}",
+            &expect![[r"
+                uper: unknown filter `uper` (did you mean `upper`?)
+                lwer: unknown filter `lwer` (did you mean `lower`?)"]],
+        );
+        faults(
+            "{% set x %}{% filter tile %}{{ 1/0 }}{% endfilter %}{% endset %}{{ x }}",
+            &expect![[r"
+                tile: unknown filter `tile` (did you mean `title`?)
+                1/0: invalid operation: unable to calculate 1 / 0"]],
+        );
+    }
+
+    #[test]
+    fn expressions_that_fail_on_every_value_are_found() {
+        faults(
+            "{{ user.name + 1 }}",
+            &expect![
+                "user.name + 1: invalid operation: tried to use + operator on unsupported types string and number (`(x | int)` makes a number of a text, `~` puts texts together)"
+            ],
+        );
+        faults(
+            "{{ 1/0 }} {{ 7 % 0 }}",
+            &expect![[r"
+            1/0: invalid operation: unable to calculate 1 / 0
+            7 % 0: invalid operation: unable to calculate 7 % 0"]],
+        );
+        faults(
+            "{{ user.name | round }} {{ user.name | replace('a') }}",
+            &expect![[r"
+            round: invalid operation: cannot round value (string)
+            replace: missing argument"]],
+        );
+        faults(
+            "{{ -source.ip }} {{ (alert.count | string) - 1 }}",
+            &expect![[r"
+            -source.ip: invalid operation
+            (alert.count | string) - 1: invalid operation: tried to use - operator on unsupported types string and number (`(x | int)` makes a number of a text, `~` puts texts together)"]],
+        );
+        faults(
+            "{% for x in alert.count %}{{ x }}{% endfor %} {{ range('a') }}",
+            &expect![[r"
+            alert.count: invalid operation: number is not iterable
+            range: invalid operation: cannot convert string to isize"]],
+        );
+    }
+
+    #[test]
+    fn what_can_be_shown_is_not_refused() {
+        for template in [
+            "{{ alert.count + 1 }} {{ alert.value * 100 | round }} {{ alert.peak / 2 }} {{ raw.n + 1 }}",
+            "{{ labels.n + 1 }} {{ x }} {{ (user.id | int) + 1 }} {{ 'x' * 3 }} {{ user.name ~ 1 }}",
+            "{% set n = user.name %}{{ n + 1 }}{% for r in user.roles %}{{ loop.index + 1 }}{{ r.x }}{% endfor %}",
+            "{% macro who(name) %}{{ name | upper }}{% endmacro %}{{ who(user.name) }} {{ loop.cycle(1, 2) }}",
+            "{{ user.roles[0] }} {{ user.name[:3] }} {{ user.roles | sort(reverse=true) | first | d('x', true) }}",
+            "{% for ip in values('source.ip') | sort %}{{ ip }}{% endfor %}{{ event.duration + 1 }}",
+            "{% with a = 1, b = user.name %}{{ a + 1 }}{{ b }}{% endwith %}{{ [1, 2] | sum }}",
+        ] {
+            faults(template, &expect![""]);
+        }
+    }
+
+    #[test]
+    fn every_word_has_an_example_that_shows_what_it_says() {
+        let mut wrong = Vec::new();
+        for word in [language::FILTERS, language::TESTS, language::FUNCTIONS].into_iter().flatten()
+        {
+            assert!(word.names().any(|name| word.example.contains(name)), "{}", word.example);
+            let template = Template::parse(&Text::bare(word.example));
+            let template = template.unwrap_or_else(|e| panic!("{}: {e:?}", word.example));
+            let shown = template.render(&sample::alert(), "-").text;
+            if shown != word.shows {
+                wrong.push(format!("{} shows {shown}, not {}", word.example, word.shows));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

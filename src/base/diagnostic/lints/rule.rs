@@ -97,9 +97,9 @@ pub(super) const LINTS: &[Lint] = &[
     error(
         "bad-template",
         Home::Rule,
-        "A title or summary does not read as a template.",
-        "[alert]\ntitle = \"login by {{ user.name\"",
-        "[alert]\ntitle = \"login by {{ user.name }}\"",
+        "A title or summary does not read as a template, or would fail for every alert.",
+        "[alert]\ntitle = \"login by {{ user.name | uper }}\"",
+        "[alert]\ntitle = \"login by {{ user.name | upper }}\"",
     ),
     error(
         "bad-test",
