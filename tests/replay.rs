@@ -150,17 +150,17 @@ fn a_rule_is_tested_where_there_is_nothing_but_the_rule() {
         &folder.hark(&["test"]),
         1,
         &expect![[r#"
-        --
-        error[unknown-key]: unknown key `treshold`
-         --> rules/mine/logins.toml:5:1
-          |
-        5 | treshold = { count = 3, within = "5m" }
-          | ^^^^^^^^
-          |
-          = help: did you mean `threshold`?
+            --
+            error[unknown-key]: unknown key `treshold`
+             --> rules/mine/logins.toml:5:1
+              |
+            5 | treshold = { count = 3, within = "5m" }
+              | ^^^^^^^^
+              |
+              = help: did you mean `threshold`?
 
-        error: 1 rule and no mappings checked: 1 error; nothing was run
-    "#]],
+            error: 1 rule and no mappings checked: 1 error; nothing was run
+        "#]],
     );
 }
 
@@ -324,9 +324,10 @@ fn what_cannot_be_used_is_told_and_counts_as_a_failure() {
         &folder.hark(&["replay", "--mapping", "door", "events.jsonl"]),
         1,
         &expect![[r"
-        --
-        error: expected a mapping (auto, none), found `door`
-    "]],
+            --
+            note: there is no configuration (config/hark.toml), so no mapping is loaded, and no record gets common fields: name a configuration with --config FILE, or say --mapping none for records that are in common fields already
+            error: expected a mapping (auto, none), found `door`
+        "]],
     );
 }
 
@@ -542,16 +543,24 @@ expect = []
     check(
         &folder.hark(&["check"]),
         1,
-        &expect![[r"
-        1 error in the configuration; rules and mappings not checked
-        --
-        error[bad-table]: expected a MaxMind database (.mmdb): invalid database: could not find MaxMind DB metadata in file
-         --> config/hark.toml:5:8
-          |
-        5 | file = 'addresses.mmdb'
-          |        ^^^^^^^^^^^^^^^^
+        &expect![[r#"
+            1 rule and 1 mapping checked: 1 error, 1 warning; 1 of the errors is in the configuration, so lists, schedules and tables that rules name were not looked for
+            --
+            error[bad-table]: expected a MaxMind database (.mmdb): invalid database: could not find MaxMind DB metadata in file
+             --> config/hark.toml:5:8
+              |
+            5 | file = 'addresses.mmdb'
+              |        ^^^^^^^^^^^^^^^^
 
-    "]],
+            warning[missing-runbook]: severity `high` without a runbook
+             --> rules/mine/travel.toml:2:12
+              |
+            2 | severity = "high"
+              |            ^^^^^^
+              |
+              = help: say in `runbook` what whoever is woken does first: a link, or steps
+
+        "#]],
     );
 }
 

@@ -52,8 +52,10 @@ pub struct Arguments {
 
 /// Searches, prints, and says how it went.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Some((search, line_max)) = prepare(arguments) else { return ExitCode::from(TROUBLE) };
-    let mut told = Told::default();
+    let Some((search, line_max, mapped)) = prepare(arguments) else {
+        return ExitCode::from(TROUBLE);
+    };
+    let mut told = Told { mapped, ..Told::default() };
     let matched = match look(arguments, &search, line_max, &mut told) {
         Ok(matched) => matched,
         // Whoever reads our output has read enough, and that was a match.
@@ -72,10 +74,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Reads configuration and mappings, then the query; what is wrong is told. With it how long a line
-/// may be.
-fn prepare(arguments: &Arguments) -> Option<(Search, usize)> {
+/// may be, and whether there is any mapping.
+fn prepare(arguments: &Arguments) -> Option<(Search, usize, bool)> {
     let Materials { config, mappings } = Materials::read(&arguments.config)?;
-    let way = match arguments.way.choose(&mappings) {
+    let way = match arguments.way.choose(&mappings, &config) {
         Ok(way) => way,
         Err(why) => {
             say_error(&why);
@@ -94,7 +96,7 @@ fn prepare(arguments: &Arguments) -> Option<(Search, usize)> {
     });
     let usable = !found.has_errors();
     say(&[(source, found)]);
-    search.filter(|_| usable).map(|search| (search, config.limits.bytes))
+    search.filter(|_| usable).map(|search| (search, config.limits.bytes, !way.sources.is_empty()))
 }
 
 /// The query as it was typed, its fields checked where it is known which there are.
@@ -184,6 +186,8 @@ fn look(
 struct Told {
     /// An input could not be read, in part or at all.
     unreadable: bool,
+    /// There are mappings; else it has been told that there are none.
+    mapped: bool,
     unusable: u64,
     unmapped: u64,
     first_unmapped: Option<String>,
@@ -222,9 +226,8 @@ impl Told {
         }
         if let Some(first) = &self.first_unmapped {
             let records = counted(self.unmapped, "record");
-            print_error(&format!(
-                "{records} without common fields, for no one mapping takes them; the first is {first}\n"
-            ));
+            let why = if self.mapped { ", for no one mapping takes them" } else { "" };
+            print_error(&format!("{records} without common fields{why}; the first is {first}\n"));
         }
         if let Some(advice) = &self.advice {
             print_error(&format!("of the first of these: {advice}\n"));

@@ -19,10 +19,12 @@ pub mod test;
 mod way;
 mod workshop;
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 
 use crate::base::Diagnostics;
@@ -70,16 +72,35 @@ enum Command {
 
 /// The configuration file unless another is named.
 const CONFIG: &str = "config/hark.toml";
+/// The variable that names another.
+const CONFIG_VARIABLE: &str = "HARK_CONFIG";
 
 /// Where the configuration comes from: the same for every command that reads one.
 #[derive(Debug, Args)]
 struct ConfigArguments {
     /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = CONFIG, env = "HARK_CONFIG")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = CONFIG,
+        env = CONFIG_VARIABLE,
+        value_parser = OsStringValueParser::new().try_map(config_path)
+    )]
     config: PathBuf,
-    /// Set one key over file and environment; may be repeated.
+    /// Set one key over file and environment, such as sources."audit.example".delay=5m; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+}
+
+/// A variable that is set to nothing is as good as not set; a path that is nothing is a mistake.
+fn config_path(path: OsString) -> Result<PathBuf, &'static str> {
+    let empty = |value: OsString| value.is_empty();
+    match path.is_empty() {
+        false => Ok(path.into()),
+        true if std::env::var_os(CONFIG_VARIABLE).is_some_and(empty) => Ok(CONFIG.into()),
+        true => Err("expected the path of a file, found nothing"),
+    }
 }
 
 /// Reads the command line, does what it says.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::table::counted;
-use super::workshop::Workshop;
+use super::workshop::{Workshop, tell_no_mappings};
 use super::{ConfigArguments, colour, print, say_error};
 use crate::base::{clock, suggest};
 use crate::replay::{Bench, Samples, Trial, junit, samples_of};
@@ -48,6 +48,18 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let root = arguments.samples.as_ref().unwrap_or(&workshop.config.samples);
     // A rule's tests say what it does as its author wrote it, whatever was tuned since.
     let written = workshop.rules.as_written();
+    let called = samples_of(written.rules()).len() as u64;
+    if called > 0 && !root.is_dir() {
+        let samples = counted(called, "sample");
+        say_error(&format!(
+            "the tests call {samples}, and there is no folder {}; name it with --samples DIR, or a configuration that says where it is with --config FILE; nothing was run",
+            root.display()
+        ));
+        return ExitCode::FAILURE;
+    }
+    if called > 0 && workshop.mappings.is_empty() {
+        tell_no_mappings(&workshop.config, "for tests call samples");
+    }
     let samples = read_samples(root, written.rules());
     let bench = Bench {
         mappings: &workshop.mappings,

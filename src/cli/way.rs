@@ -3,6 +3,7 @@
 
 use clap::Args;
 
+use super::workshop;
 use crate::base::diagnostic::SourceText;
 use crate::config::Config;
 use crate::event::Layout;
@@ -39,8 +40,13 @@ impl WayArguments {
         self.mapping == NONE
     }
 
-    /// Takes of all mapping files those that are needed, or says that there is none of that name.
-    pub(super) fn choose(&self, all: &[SourceText]) -> Result<Way<'_>, String> {
+    /// Takes of all mapping files those that are needed, or says that there is none of that name. That
+    /// there is none at all, where one is asked for, is told at once: else all records would seem wrong.
+    pub(super) fn choose(&self, all: &[SourceText], config: &Config) -> Result<Way<'_>, String> {
+        if all.is_empty() && !self.is_none() {
+            let or = "or say --mapping none for records that are in common fields already";
+            workshop::tell_no_mappings(config, or);
+        }
         let name = |source: &SourceText| {
             source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
         };

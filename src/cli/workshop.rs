@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CONFIG, ConfigArguments, say, say_error};
+use super::{CONFIG, ConfigArguments, print_error, say, say_error};
 use crate::app;
 use crate::base::clock::System;
 use crate::base::diagnostic::SourceText;
@@ -39,6 +39,11 @@ impl Workshop {
         if report.errors() > 0 {
             let mistaken = report.files.iter().filter(|(_, found)| found.has_errors());
             say(&mistaken.cloned().collect::<Vec<_>>());
+            if paths.is_empty() && !config.has_mappings() && !config.rules.is_dir() {
+                print_error(&format!(
+                    "note: there is no configuration ({CONFIG}), which says where rules and mappings are; name it with --config FILE\n"
+                ));
+            }
             say_error(&format!("{}; nothing was run", report.summary()));
             return None;
         }
@@ -77,6 +82,18 @@ pub(super) fn load(sources: &[SourceText], config: &Config, layout: &Layout) -> 
         return None;
     }
     Some(mappings)
+}
+
+/// Says why there is no mapping, what comes of that, and what to do: name a configuration, `or` else.
+pub(super) fn tell_no_mappings(config: &Config, or: &str) {
+    let why = if config.has_mappings() {
+        format!("there is no mapping file in {}", config.mappings.display())
+    } else {
+        format!("there is no configuration ({CONFIG})")
+    };
+    print_error(&format!(
+        "note: {why}, so no mapping is loaded, and no record gets common fields: name a configuration with --config FILE, {or}\n"
+    ));
 }
 
 /// The configuration, or that of nobody's having written one.

@@ -4,6 +4,7 @@
 //! gets its caret; then the layers are merged and the same walk reads the result.
 
 pub mod keys;
+mod layers;
 mod load;
 mod read;
 mod secrets;
@@ -14,7 +15,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use load::{ENVIRONMENT_PREFIX, Layers, read_file, read_tree, sample_names};
+pub use layers::{ENVIRONMENT_PREFIX, Layers};
+pub use load::{read_file, read_tree, sample_names};
 pub use secrets::Environment;
 pub use watch::Watch;
 
@@ -174,9 +176,11 @@ fn load_all(layers: &Layers, purpose: Purpose) -> Loaded {
     let mut in_file = Diagnostics::new();
     let from_file = read::read(&layers.text, &folder, &environment, purpose, &mut in_file);
     let file = SourceText::new(&layers.path, secret::masked(&layers.text, &in_file));
+    let strays = layers.strays();
+    let of_environment = |found| (SourceText::new(&layers.path, ""), found);
     if !layers.has_overrides() {
-        let mistaken = in_file.has_errors();
-        return loaded(from_file, mistaken, vec![(file, in_file)]);
+        let mistaken = in_file.has_errors() || !strays.is_empty();
+        return loaded(from_file, mistaken, vec![of_environment(strays), (file, in_file)]);
     }
     let mut merged_found = Diagnostics::new();
     let mut name = layers.path.clone().into_os_string();
@@ -184,9 +188,9 @@ fn load_all(layers: &Layers, purpose: Purpose) -> Loaded {
     let merged = match layers.merged() {
         Ok(text) => text,
         Err(diagnostic) => {
-            let (mut found, nothing) = (Diagnostics::new(), SourceText::new(&layers.path, ""));
+            let mut found = strays;
             found.push(diagnostic);
-            let found = vec![(file, in_file), (nothing, found)];
+            let found = vec![(file, in_file), of_environment(found)];
             return Loaded { config: None, rest: None, found };
         }
     };
@@ -195,13 +199,14 @@ fn load_all(layers: &Layers, purpose: Purpose) -> Loaded {
     // An override may add what the file lacks; what the file has in excess it cannot take away.
     let mut kept = Diagnostics::new();
     kept.extend(in_file.into_iter().filter(|d| d.code == "unknown-key" || d.code == "toml-syntax"));
-    let mistaken = kept.has_errors() || merged_found.has_errors();
+    let mistaken = kept.has_errors() || merged_found.has_errors() || !strays.is_empty();
     // What the file itself does wrong is shown there; the merged text would only show it again.
     if kept.has_errors() {
         merged_found = Diagnostics::new();
     }
     let merged_source = SourceText::new(PathBuf::from(name), merged);
-    loaded(from_all, mistaken, vec![(file, kept), (merged_source, merged_found)])
+    let found = vec![of_environment(strays), (file, kept), (merged_source, merged_found)];
+    loaded(from_all, mistaken, found)
 }
 
 fn loaded(read: read::Read, mistaken: bool, found: Vec<(SourceText, Diagnostics)>) -> Loaded {

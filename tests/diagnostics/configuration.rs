@@ -167,3 +167,108 @@ fn a_folder_without_rules_or_mappings_is_told_for_nothing_would_be_detected() {
     let checked = program::run(folder.path(), &["check"], "");
     assert_eq!(err(&checked), "");
 }
+
+#[test]
+fn without_a_configuration_it_is_said_once_that_no_mapping_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "r.toml", RULE);
+    let records = "{\"x\": \"x\"}\n{\"x\": \"y\"}\n";
+    write(folder.path(), "x.jsonl", records);
+    let wanted = "note: there is no configuration (config/hark.toml), so no mapping is loaded, and no record \
+                  gets common fields: name a configuration with --config FILE, or say --mapping none for \
+                  records that are in common fields already\n";
+    for command in [
+        &["match", "event.outcome: failure", "x.jsonl"][..],
+        &["match", "event.outcome: failure", "x.jsonl", "--mapping", "okta"],
+        &["replay", "--rules", "r.toml", "x.jsonl"],
+        &["explain", "--rule", "r.toml", "--event", "x.jsonl"],
+    ] {
+        let output = program::run(folder.path(), command, "");
+        let told = err(&output);
+        assert_eq!(told.matches(wanted).count(), 1, "{command:?}: {told}");
+        assert_eq!(told.matches("note: ").count(), 1, "{command:?}: {told}");
+        assert!(!told.contains("no one mapping takes them"), "{command:?}: {told}");
+        let plain = program::run(folder.path(), &[command, &["--mapping", "none"]].concat(), "");
+        assert!(!err(&plain).contains("note: "), "{command:?}: {}", err(&plain));
+    }
+    let test = program::run(folder.path(), &["test"], "");
+    assert!(
+        err(&test).contains("note: there is no configuration (config/hark.toml), which says where")
+    );
+    write(folder.path(), "mine/none.toml", "mappings = 'none'\n[sources.a]\n");
+    std::fs::create_dir(folder.path().join("mine/none")).unwrap();
+    let named = &["match", "x", "x.jsonl", "--config", "mine/none.toml"];
+    let told = program::run(folder.path(), named, "");
+    assert!(
+        err(&told).starts_with("note: there is no mapping file in mine/none, "),
+        "{}",
+        err(&told)
+    );
+}
+
+#[test]
+fn a_folder_of_samples_that_is_not_there_is_one_mistake_and_not_one_of_each_test() {
+    let folder = folder(CONFIG);
+    let test = |name: &str| {
+        format!("[[test]]\nname = '{name}'\nevents = [{{ sample = 'm/s' }}]\nexpect = [{{}}]\n")
+    };
+    write(folder.path(), "rules/r.toml", &format!("{RULE}{}{}", test("a"), test("b")));
+    let tested = program::run(folder.path(), &["test"], "");
+    assert_eq!((tested.status.code(), out(&tested)), (Some(1), ""));
+    assert_eq!(
+        err(&tested),
+        "error: the tests call 1 sample, and there is no folder config/samples; name it with --samples \
+         DIR, or a configuration that says where it is with --config FILE; nothing was run\n"
+    );
+    write(folder.path(), "config/samples/m/s.json", "{\"x\": \"x\"}");
+    let tested = program::run(folder.path(), &["test"], "");
+    assert_eq!((tested.status.code(), err(&tested)), (Some(0), ""), "{}", out(&tested));
+}
+
+#[test]
+fn a_variable_that_names_no_configuration_is_as_good_as_not_set() {
+    let folder = folder(CONFIG);
+    let check = |name: &str, value: &str, arguments: &[&str]| {
+        let mut command = program::command();
+        command.arg("check").args(arguments).env(name, value).current_dir(folder.path());
+        command.output().unwrap()
+    };
+    assert_eq!(check("HARK_CONFIG", "", &[]).status.code(), Some(0));
+    assert_eq!(check("HARK_CONFIG", "none.toml", &[]).status.code(), Some(1));
+    let nothing = check("HARK_OTHER", "", &["--config", ""]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(err(&nothing).contains("expected the path of a file"), "{}", err(&nothing));
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_a_mistake_like_a_key_that_nobody_reads() {
+    let folder = folder(CONFIG);
+    for (name, wanted) in [
+        ("HARK_KAFKA__BOOTSTRAPP", "did you mean `HARK__KAFKA__BOOTSTRAPP`?"),
+        ("HARK__KAFKA__BOOTSTRAPP", "unknown key `bootstrapp`"),
+    ] {
+        let mut command = program::command();
+        command.arg("check").env(name, "x:9092").env("HARK_SERVICE_HOST", "10.0.0.1");
+        let checked = command.current_dir(folder.path()).output().unwrap();
+        assert_eq!(checked.status.code(), Some(1));
+        assert!(err(&checked).contains(wanted), "{}", err(&checked));
+        // The rules are looked at all the same.
+        assert!(
+            out(&checked).starts_with("1 rule and 1 mapping checked: 1 error;"),
+            "{}",
+            out(&checked)
+        );
+    }
+}
+
+#[test]
+fn a_topic_with_dots_is_set_as_it_is_written_in_the_file() {
+    let folder = folder(CONFIG);
+    let set = "sources.\"audit.x\"={ delay = \"5m\", strat = 1 }";
+    let checked = program::run(folder.path(), &["check", "--set", set], "");
+    assert!(
+        err(&checked).contains("unknown key `strat` in `[sources.audit.x]`"),
+        "{}",
+        err(&checked)
+    );
+}

@@ -76,7 +76,7 @@ fn explain(arguments: &Arguments) -> Option<bool> {
     let (workshop, rule) = find(arguments)?;
     let config = &workshop.config;
     let told = |why: String| say_error(&why);
-    let way = arguments.way.choose(&workshop.mappings).map_err(told).ok()?;
+    let way = arguments.way.choose(&workshop.mappings, config).map_err(told).ok()?;
     let mut layout = Layout::new();
     let explainer = RuleExplainer::new(&rule, &mut layout, &config.sets);
     let explainer =

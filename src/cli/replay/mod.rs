@@ -192,7 +192,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn replay(arguments: &Arguments, workshop: &Workshop) -> Result<Summary, Stopped> {
     let config = &workshop.config;
     let mut found = Findings::new(arguments);
-    let way = arguments.way.choose(&workshop.mappings).map_err(Stopped::Told)?;
+    let way = arguments.way.choose(&workshop.mappings, config).map_err(Stopped::Told)?;
     let through = |layout: &Layout| way.through(layout, config);
     let replay = Replay::new(workshop.rules.rules(), &config.sets, through)
         .map_err(|faults| Stopped::Told(format!("the rules do not compile: {faults:?}")))?;
