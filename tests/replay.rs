@@ -605,7 +605,7 @@ fn what_opens_after_the_last_record_is_an_event_to_other_rules_and_counted_like_
             mine/both          2       0     0      1       1
             mine/each          2       0     0      2       2
             mine/logins        0       0     0      2       2
-            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 of them by silence after the last record
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 by silence after the last record
             --
         "]],
     );
@@ -628,7 +628,7 @@ fn what_opens_after_the_last_record_is_an_event_to_other_rules_and_counted_like_
             mine/both          2       0     0      1       1
             mine/each          2       0     0      2       2
             mine/logins        0       0     0      2       2
-            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 of them by silence after the last record
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 5 alerts, 5 by silence after the last record
             --
         "]],
     );
@@ -666,7 +666,7 @@ fn silence_after_the_last_record_is_not_in_the_records() {
             RULE         MATCHED  NO KEY  LATE  FIRED  ALERTS
             mine/about         2       0     0      2       2
             mine/logins        0       0     0      2       2
-            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 4 alerts, 4 of them by silence after the last record
+            1 record, 2026-01-05T12:00:00Z to 2026-01-05T12:00:00Z, 4 alerts, 4 by silence after the last record
             --
         "]],
     );

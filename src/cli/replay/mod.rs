@@ -50,7 +50,8 @@ in RFC 3339 or epoch milliseconds; an object under \"raw\" is the original recor
 --format json writes one object a line: each alert as it stands on the alerts topic, when it is
 over; with --firings {\"firing\": {\"rule\", \"time\", \"key\": {field: value}, \"index\", \"count\",
 \"value\"}}, where index is the number of the record that fired, from 0, and null when the clock
-did. What silence after the last record led to is among them.
+did. What silence after the last record led to is among them; of alerts, `alerts_afterwards` of
+the summary says how many.
 
 The summary says for each rule how many events matched, had no key, came too late and fired, how
 many alerts opened, and what the rule cost: time for each record, in the table as in `cost_ns` of

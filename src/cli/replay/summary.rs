@@ -55,7 +55,7 @@ pub(super) fn table(summary: &Summary) -> String {
         (counted(summary.records, "record"), counted(summary.alerts(), "alert"));
     let afterwards = match summary.afterwards() {
         0 => String::new(),
-        n => format!(", {} of them by silence after the last record", grouped(n)),
+        n => format!(", {} by silence after the last record", grouped(n)),
     };
     let times = times.unwrap_or_default();
     let _infallible = writeln!(text, "{records}{times}, {alerts}{afterwards}");
