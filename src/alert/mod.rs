@@ -12,6 +12,7 @@
 mod about;
 mod as_event;
 mod correlation;
+mod ending;
 mod entry;
 mod expected;
 mod life;

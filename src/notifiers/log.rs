@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{COMMON, NotifierSpec};
+use crate::alert::Resolution;
 use crate::base::document::Table;
 use crate::base::{Diagnostics, Secrets, Timestamp};
 use crate::delivery::{Notification, Notifier, Outcome};
@@ -46,6 +47,8 @@ impl Notifier for Log {
         tracing::info!(
             target: "hark::alerts",
             happened = notification.kind.name(),
+            resolution = alert.resolution.map(Resolution::name),
+            ending = alert.ending(),
             severity = alert.severity.name(),
             rule = alert.rule.id,
             title = alert.title,

@@ -94,6 +94,9 @@ struct Body<'a> {
     r#type: &'static str,
     timestamp: Timestamp,
     data: &'a Alert,
+    /// Why the alert is over, in words; whoever shows it need not know every `data.resolution`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending: Option<String>,
 }
 
 fn build(
@@ -243,6 +246,7 @@ fn body(notification: &Notification) -> Body<'_> {
         },
         timestamp: notification.created,
         data: &notification.alert,
+        ending: notification.alert.ending(),
     }
 }
 

@@ -23,12 +23,16 @@ async fn an_independent_implementation_verifies_the_signature() {
     let mut notification = made::notification("ünïcode \"title\"");
     assert_eq!(notifier.notify(&notification).await, Verdict::Delivered);
     notification.kind = NotificationKind::Resolved;
+    notification.alert.resolution = Some(hark::alert::Resolution::MaxOpen);
     assert_eq!(notifier.notify(&notification).await, Verdict::Delivered);
 
     let received = receiver.received();
+    assert!(received[0].body.get("ending").is_none());
+    let ending = received[1].body["ending"].as_str().unwrap();
+    assert!(ending.contains("no all-clear"), "{ending}");
     assert_eq!(received[0].body["type"], "alert.opened");
     assert_eq!(received[0].body["timestamp"], "2026-01-05T12:00:01Z");
-    assert_eq!(received[0].body["data"], serde_json::to_value(&notification.alert).unwrap());
+    assert_eq!(received[1].body["data"], serde_json::to_value(&notification.alert).unwrap());
     assert_eq!(received[1].body["type"], "alert.resolved");
     let header = |name| received[0].request.header(name);
     assert_eq!(header("idempotency-key"), Some(notification.id.as_str()));

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 
-use crate::alert::{Alert, Sample};
+use crate::alert::{Alert, Resolution, Sample};
 use crate::base::{Severity, Timestamp};
 use crate::delivery::{Notification, NotificationKind};
 
@@ -64,9 +64,15 @@ fn subject(notification: &Notification) -> String {
     let alert = &notification.alert;
     let word = match notification.kind {
         NotificationKind::Opened => alert.severity.name().to_uppercase(),
-        NotificationKind::Resolved => "RESOLVED".to_owned(),
+        NotificationKind::Resolved if is_all_clear(alert) => "RESOLVED".to_owned(),
+        NotificationKind::Resolved => "CLOSED, NO ALL-CLEAR".to_owned(),
     };
     clean(&format!("[{word}] {}", alert.title), SUBJECT_CHARS_MAX)
+}
+
+/// Whether its end says that what it is about has stopped.
+fn is_all_clear(alert: &Alert) -> bool {
+    alert.resolution.is_none_or(Resolution::is_all_clear)
 }
 
 const fn priority(severity: Severity) -> &'static str {
@@ -143,8 +149,13 @@ fn facts(alert: &Alert) -> Vec<(String, String)> {
 /// The lines of prose: title, then what the rule says, then the summary.
 fn prose(notification: &Notification) -> (String, Vec<String>) {
     let alert = &notification.alert;
-    let heading = format!("Alert {}: {}", notification.kind.name(), alert.title);
-    let mut prose = vec![clean(&alert.summary, PROSE_CHARS_MAX)];
+    let word = match notification.kind {
+        NotificationKind::Resolved if !is_all_clear(alert) => "closed",
+        kind => kind.name(),
+    };
+    let heading = format!("Alert {word}: {}", alert.title);
+    let ending = alert.ending().map(|why| format!("This alert is {why}."));
+    let mut prose = vec![ending.unwrap_or_default(), clean(&alert.summary, PROSE_CHARS_MAX)];
     prose.push(clean(&alert.rule.description, PROSE_CHARS_MAX));
     prose.retain(|text| !text.trim().is_empty());
     (clean(&heading, PROSE_CHARS_MAX), prose)
@@ -175,7 +186,8 @@ fn text(notification: &Notification) -> String {
 fn html(notification: &Notification) -> String {
     let (heading, prose) = prose(notification);
     let colour = match (notification.kind, notification.alert.severity) {
-        (NotificationKind::Resolved, _) => "#1a7f37",
+        (NotificationKind::Resolved, _) if is_all_clear(&notification.alert) => "#1a7f37",
+        (NotificationKind::Resolved, _) => "#667085",
         (_, Severity::Critical | Severity::High) => "#b42318",
         (_, Severity::Medium) => "#b54708",
         (_, Severity::Low | Severity::Info) => "#175cd3",
@@ -241,4 +253,31 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(resolution: Resolution) -> Notification {
+        let mut alert = Alert::bare("a");
+        alert.resolution = Some(resolution);
+        alert.resolved_at = Some(alert.opened_at + Duration::from_hours(24));
+        let created = alert.opened_at;
+        Notification::new("soc", NotificationKind::Resolved, created, alert)
+    }
+
+    #[test]
+    fn an_alert_that_was_closed_for_its_age_is_no_all_clear() {
+        let closed = of(Resolution::MaxOpen);
+        assert_eq!(subject(&closed), "[CLOSED, NO ALL-CLEAR] t");
+        for body in [text(&closed), html(&closed)] {
+            assert!(body.contains("Alert closed: t"), "{body}");
+            assert!(body.contains("closed because it was open for 1d, "), "{body}");
+            assert!(body.contains("what it is about had not stopped"), "{body}");
+        }
+        let over = of(Resolution::Quiet);
+        assert_eq!(subject(&over), "[RESOLVED] t");
+        assert!(text(&over).starts_with("Alert resolved: t\n\nThis alert is over: "));
+    }
 }
