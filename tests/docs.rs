@@ -17,6 +17,7 @@ use hark::event::schema;
 use hark::mapping::Reason;
 use hark::notifiers::NOTIFIERS;
 use hark::query::FORMS;
+use hark::rule::template::language::{FILTERS, FUNCTIONS, TESTS};
 use hark::sinks::SINKS;
 use serde_json::Value;
 
@@ -72,6 +73,18 @@ fn every_key_has_a_row() {
             has("detectors", &format!("| `{}` | ", key.name));
             has("detectors", key.summary);
         }
+    }
+}
+
+#[test]
+fn every_word_of_templates_has_a_row_with_its_example() {
+    for word in [FILTERS, TESTS, FUNCTIONS].into_iter().flatten() {
+        has("templates", word.means);
+        has("templates", &word.example.replace('|', "\\|"));
+        word.names().for_each(|name| has("templates", &format!("`{}`", name.replace('|', "\\|"))));
+    }
+    for field in hark::rule::ALERT_FIELDS {
+        has("templates", &format!("| `{field}` | "));
     }
 }
 

@@ -5,6 +5,7 @@
 mod pages;
 mod products;
 mod tables;
+mod templates;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub use products::Product;
 /// What `hark docs` is told.
 #[derive(Debug, Args)]
 #[command(
-    about = "Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics, products.",
+    about = "Write the reference: rules, detectors, queries, templates, fields, mappings, configuration, metrics, diagnostics, products.",
     after_help = "Examples:\n  hark docs                                         all of it on standard output\n  hark docs --out reference                         a page for each part, and an index"
 )]
 pub struct Arguments {

@@ -49,6 +49,7 @@ pub fn pages(products: &[Product]) -> Vec<Page> {
         Page::new("rules", "Rules", &of_rules()),
         Page::new("detectors", "Detectors", &of_detectors()),
         Page::new("queries", "Queries", &of_queries()),
+        Page::new("templates", "Templates", &super::templates::page()),
         Page::new("fields", "Fields", &of_fields()),
         Page::new("mappings", "Mappings", &of_mappings()),
         Page::new("config", "Configuration", &of_config()),
@@ -78,7 +79,10 @@ fn of_rules() -> String {
     text.push_str(&keys("", &plain, |_| true));
     text.push_str("## Overrides\n\nA file that holds nothing but these tunes other rules.\n\n");
     text.push_str(&keys("", rule::keys::OVERRIDE_FILE, |name| name == "override"));
-    text.push_str("## What titles and severity cases read of the alert\n\n");
+    text.push_str(
+        "## What titles and severity cases read of the alert\n\nHow titles and summaries are written: \
+         [templates](templates.md).\n\n",
+    );
     text.extend(rule::ALERT_FIELDS.iter().map(|field| format!("- `{field}`\n")));
     text
 }
