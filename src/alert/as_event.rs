@@ -57,7 +57,9 @@ impl Alert {
     /// Every field of the event, by the text that `FieldName` prints.
     fn fields(&self) -> BTreeMap<String, Vec<Scalar>> {
         let mut fields = BTreeMap::new();
-        let shown = self.samples.first().into_iter().flat_map(|opener| &opener.fields);
+        // What the clock opened shows an event before it, which is not the one that opened it.
+        let opener = self.samples.first().filter(|sample| sample.time == self.opened_at);
+        let shown = opener.into_iter().flat_map(|opener| &opener.fields);
         for (name, value) in shown.chain(&self.key) {
             fields.insert(name.clone(), super::render::elements(value));
         }

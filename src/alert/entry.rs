@@ -358,6 +358,7 @@ impl Entry {
             said.push(Firing {
                 time: event.time,
                 position: Some(event.position.clone()),
+                after: None,
                 first: event.time,
                 count: 1,
                 value: 1.into(),
@@ -457,7 +458,7 @@ impl Entry {
     ) {
         if judge.is_one_event() {
             let mut life = Life::open(judge, key, firing, fields, clock, None);
-            show_opener(&mut life, firing, fields);
+            show_opener(&mut life, firing, fields, &self.recent);
             life.raise(judge.severity(&life, firing.time, firing.position.as_ref(), fields));
             life.resolve_at_once();
             let mut values = Values::default();
@@ -472,7 +473,7 @@ impl Entry {
         } else {
             let cut = self.recent.cut().max(self.forgotten(judge, clock));
             let mut life = Life::open(judge, key, firing, fields, clock, cut);
-            show_opener(&mut life, firing, fields);
+            show_opener(&mut life, firing, fields, &self.recent);
             life.look_back(judge, &self.recent);
             self.make_room(judge, out);
             let at = self.lives.partition_point(|l| l.alert.opened_at <= firing.time);

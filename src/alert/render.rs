@@ -195,10 +195,15 @@ pub(super) fn spelt(key: &Key, rule: &Rule, fields: &Fields) -> Key {
     if own == *key { own } else { key.clone() }
 }
 
-/// Makes the event that opened an alert its first sample.
-pub(super) fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields) {
+/// Makes the event that opened an alert its first sample; of one that the clock opened the event after
+/// which it waited, as far as the key remembers it.
+pub(super) fn show_opener(life: &mut Life, firing: &Firing, fields: &Fields, recent: &Recent) {
     if let Some(position) = &firing.position {
         life.alert.samples.push(sample(position, firing.time, fields));
+    } else if let Some((time, position)) = &firing.after
+        && let Some(fields) = recent.fields(*time, position)
+    {
+        life.alert.samples.push(sample(position, *time, fields));
     }
 }
 

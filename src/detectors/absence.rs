@@ -397,6 +397,7 @@ impl Watch {
         Firing {
             time,
             position: None,
+            after: None,
             first,
             count: 0,
             value: held.into(),

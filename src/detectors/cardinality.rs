@@ -272,6 +272,7 @@ impl Events {
                     out.push(Firing {
                         time,
                         position: Some(last.position.clone()),
+                        after: None,
                         first,
                         count: (at + 1 - start) as u64,
                         value: distinct.into(),

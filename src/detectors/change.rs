@@ -172,6 +172,7 @@ impl Compare for Change {
         (before.note.hash != event.note.hash).then(|| Firing {
             time: event.time,
             position: Some(event.position.clone()),
+            after: None,
             first: event.time,
             count: 1,
             value: event.note.to_json(),

@@ -253,6 +253,7 @@ impl Compare for Travel {
         (way >= self.min_distance && way > self.speed * hours).then(|| Firing {
             time: event.time,
             position: Some(event.position.clone()),
+            after: None,
             first: before.time,
             count: 2,
             value: whole(way).into(),

@@ -418,6 +418,7 @@ fn firing(
     Firing {
         time,
         position,
+        after: None,
         first,
         count: held,
         value: held.into(),

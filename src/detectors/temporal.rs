@@ -356,6 +356,7 @@ impl Events {
                 out.push(Firing {
                     time,
                     position: Some(position),
+                    after: None,
                     first,
                     count: (at + 1 - start) as u64,
                     value: met.into(),

@@ -156,6 +156,7 @@ impl Events {
                     out.push(Firing {
                         time,
                         position: Some(last.position.clone()),
+                        after: None,
                         first,
                         count: held as u64,
                         value: held.into(),

@@ -11,6 +11,10 @@ pub struct Firing {
     pub time: Timestamp,
     /// The event that completed the window; `None` for a firing of the clock.
     pub position: Option<Position>,
+    /// Of a firing of the clock the event that completed what it waited for, by time and position: of a
+    /// last absent step that of the last present one. It is shown as a sample; the firing has no fields
+    /// but the key's (RULES §5).
+    pub after: Option<(Timestamp, Position)>,
     /// The earliest event in the window; `time` if it is empty.
     pub first: Timestamp,
     /// Events in the window.

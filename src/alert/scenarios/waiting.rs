@@ -97,3 +97,58 @@ fn however_many_wait_each_alert_is_worded_by_its_own_event_also_after_a_restart(
     assert_eq!(titles(false), expected);
     assert_eq!(titles(true), expected);
 }
+
+const STOPPED: &str = "group_by = ['user.name']
+lateness = '2s'
+[[sequence.step]]
+name = 'stopped'
+when = 'event.action: stop'
+[[sequence.step]]
+name = 'started'
+when = 'event.action: start'
+absent = true
+within = '10s'
+[alert]
+title = \"{{ user.name }} {{ source.ip }} {{ values('source.ip') }}\"";
+
+#[test]
+fn a_last_absent_step_shows_the_event_after_which_it_waited() {
+    let mut scene = Scene::new(STOPPED);
+    scene.partition.track_changes();
+    scene.run("event 6 Eve 10.0.0.2\nevent 5 Eve 10.0.0.1,10.0.0.9\nclock 8");
+    scene.restart();
+    let mut out = Findings::with_firings();
+    let tick = tick(seconds("17.500"));
+    assert_eq!(scene.partition.apply(&tick, &scene.known, &mut out), Progress::Done);
+    assert_eq!(out.notes, []);
+    let firing = &out.firings.as_ref().unwrap()[0].firing;
+    assert_eq!((firing.time, firing.position.as_ref()), (seconds("15"), None));
+    let alert = &out.alerts[0];
+    let samples: Vec<_> = alert.samples.iter().map(|s| (&*s.position, s.time)).collect();
+    assert_eq!(samples, [("audit:0:2", seconds("5")), ("audit:0:1", seconds("6"))]);
+    // The firing itself has the key's fields and no others; what the events had can be asked for.
+    assert_eq!(alert.title, "Eve – 10.0.0.1, 10.0.0.9, 10.0.0.2");
+}
+
+#[test]
+fn what_the_clock_opens_has_no_fields_of_an_event_for_other_rules() {
+    let mut layout = crate::event::Layout::new();
+    let field = crate::event::FieldName::parse("source.ip").unwrap();
+    let slot = layout.want(crate::event::Wanted::Values(field));
+    let opened = |settings: &str| {
+        let mut scene = Scene::new(settings);
+        let mut out = Findings::default();
+        let event = scene.event(seconds("5"), 1, "Eve");
+        assert_eq!(scene.partition.apply(&event, &scene.known, &mut out), Progress::Done);
+        assert_eq!(
+            scene.partition.apply(&tick(seconds("18")), &scene.known, &mut out),
+            Progress::Done
+        );
+        let alert = out.alerts.remove(0);
+        assert_eq!(alert.samples.len(), 1);
+        let (event, _) = alert.as_event(&layout).unwrap();
+        event.values(slot).len()
+    };
+    assert_eq!(opened(EVERY), 1);
+    assert_eq!(opened(STOPPED), 0);
+}

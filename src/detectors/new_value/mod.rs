@@ -406,6 +406,7 @@ impl Values {
                 out.push(Firing {
                     time,
                     position: Some(event.position.clone()),
+                    after: None,
                     first: time,
                     count: 1,
                     value: match tuple.shown.as_slice() {

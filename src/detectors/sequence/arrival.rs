@@ -44,6 +44,7 @@ impl KeyState for Memory {
             out.push(Firing {
                 time: completion.time,
                 position: Some(completion.position),
+                after: None,
                 first: completion.first,
                 count: self.plan.count(),
                 value: serde_json::Value::Null,

@@ -19,7 +19,7 @@ use crate::query::have_common;
 use crate::state::codec::{self, Broken, Reader};
 use crate::state::timeline::{Moment, Placed, Timeline};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -49,6 +49,7 @@ struct Event {
 #[derive(Debug)]
 struct Ended {
     time: Timestamp,
+    position: Position,
     first: Timestamp,
 }
 
@@ -125,10 +126,10 @@ impl Memory {
     fn complete(&mut self, completion: Completion, out: &mut Verdicts) {
         let Completion { time, position, first } = completion;
         if self.plan.trailing().is_none() {
-            self.fire(time, Some(position), first, out);
+            self.fire(time, Ok(position), first, out);
             return;
         }
-        self.ended.push_back(Ended { time, first });
+        self.ended.push_back(Ended { time, position, first });
         if self.ended.len() > EVENTS_MAX {
             self.ended.pop_front();
             self.early = true;
@@ -138,22 +139,28 @@ impl Memory {
     /// Fires what the last absent step can no longer come to, now that events are from `clock` on.
     fn fire_before(&mut self, clock: Timestamp, out: &mut Verdicts) {
         let Some((_, within)) = self.plan.trailing() else { return };
-        while let Some(Ended { time, first }) = self.ended.pop_front_if(|e| e.time + within < clock)
-        {
-            self.fire(time + within, None, first, out);
+        while let Some(ended) = self.ended.pop_front_if(|e| e.time + within < clock) {
+            let Ended { time, position, first } = ended;
+            self.fire(time + within, Err((time, position)), first, out);
         }
     }
 
+    /// Fires at an event, or else after one at its deadline.
     fn fire(
         &mut self,
         time: Timestamp,
-        position: Option<Position>,
+        event: Result<Position, (Timestamp, Position)>,
         first: Timestamp,
         out: &mut Verdicts,
     ) {
+        let (position, after) = match event {
+            Ok(position) => (Some(position), None),
+            Err(before) => (None, Some(before)),
+        };
         out.push(Firing {
             time,
             position,
+            after,
             first,
             count: self.plan.count(),
             value: serde_json::Value::Null,
@@ -171,7 +178,7 @@ impl Memory {
     pub(super) fn decode(plan: Arc<Plan>, bytes: &[u8]) -> Result<Self, Broken> {
         let mut bytes = Reader::new(bytes);
         if bytes.byte()? != FORMAT {
-            return Err(Broken("a waiting sequence's memory of version 1"));
+            return Err(Broken("a waiting sequence's memory of version 2"));
         }
         let waiting = Timeline::decode(&mut bytes, EVENTS_MAX, |bytes| {
             let parts = Parts(bytes.u64()?);
@@ -189,7 +196,8 @@ impl Memory {
         let remembered = remembered.collect::<Result<_, _>>()?;
         let mut ended = VecDeque::new();
         for _ in 0..bytes.count()? {
-            ended.push_back(Ended { time: bytes.time()?, first: bytes.time()? });
+            let (time, position) = place(&mut bytes)?;
+            ended.push_back(Ended { time, position, first: bytes.time()? });
         }
         let early = bytes.byte()? != 0;
         bytes.end()?;
@@ -262,8 +270,9 @@ impl KeyState for Memory {
         }
         self.remembered.iter().for_each(|values| put_values(out, values));
         codec::put_len(out, self.ended.len());
-        for Ended { time, first } in &self.ended {
+        for Ended { time, position, first } in &self.ended {
             codec::put_time(out, *time);
+            codec::put_position(out, position);
             codec::put_time(out, *first);
         }
         out.push(u8::from(self.early));

@@ -158,6 +158,7 @@ impl<M: Measure> Sliding<M> {
             out.push(Firing {
                 time,
                 position: Some(position.clone()),
+                after: None,
                 first: self.judged.front().map_or(time, |(first, _)| *first),
                 count: self.judged.len() as u64,
                 value,
