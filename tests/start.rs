@@ -5,7 +5,8 @@
     reason = "tests measure time as it passes, and may panic"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,35 @@ fn an_order_to_stop_is_heard_while_hark_waits_for_kafka() {
 fn send(signal: &str, to: &Child) {
     let sent = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
     assert!(sent.success());
+}
+
+#[test]
+fn what_is_counted_is_shown_from_the_start_at_0() {
+    let mut hark = run(&["--set", "kafka.bootstrap=embedded", "--set", "admin.listen=127.0.0.1:0"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(hark.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let listens = lines.find(|line| line.contains("admin interface listens")).unwrap();
+    assert!(lines.any(|line| line.contains("hark runs")));
+    let address = listens.split("127.0.0.1:").nth(1).unwrap().trim();
+    let mut admin = TcpStream::connect(format!("127.0.0.1:{address}")).unwrap();
+    admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut shown = String::new();
+    admin.read_to_string(&mut shown).unwrap();
+    for line in [
+        r#"hark_alerts_total{rule="common/failed-logins",status="opened"} 0"#,
+        r#"hark_matches_total{rule="common/failed-logins"} 0"#,
+        r#"hark_dead_letters_total{reason="no_mapping"} 0"#,
+        r#"hark_dead_letters_total{reason="rejected"} 0"#,
+        r#"hark_events_total{mapping="opsknight"} 0"#,
+        r#"hark_notifications_total{notifier="console",outcome="blocked"} 0"#,
+        concat!(r#"hark_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "no `{line}` in\n{shown}");
+    }
+    send("-TERM", &hark);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(hark.wait().unwrap().code(), Some(0), "{rest:?}");
 }
 
 /// `hark run` on its own broker, started through another program, and its log up to where it runs.
@@ -103,6 +133,14 @@ fn a_closed_terminal_stops_it_in_good_order() {
         "{rest:?}"
     );
     assert!(rest.iter().any(|line| line.contains("stopped")), "{rest:?}");
+}
+
+#[test]
+fn it_stops_in_good_order_when_nobody_is_left_to_read_its_log() {
+    let (mut hark, lines) = running(&[]);
+    drop(lines);
+    send("-HUP", &hark);
+    assert_eq!(hark.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! What each role does is `role`'s, how a worker works `kafka`'s; here they are put together.
 
 mod starting;
+mod zeros;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -310,6 +311,7 @@ impl Daemon {
             }
         }
         let metrics = Metrics::new();
+        zeros::show(&metrics, roles, &prepared, &config);
         let shared = Arc::new(Mutex::new(Parts::absent("starting")));
         let (stopped, heard) = watch::channel(false);
         config.watch.start(&metrics, heard.clone());

@@ -57,11 +57,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         // nobody listens to is not carried out but lost, and starting may take a while.
         let mut told = std::pin::pin!(told_to_stop());
         let started = tokio::select! {
-            started = Daemon::start(config, &roles, Arc::new(clock::System)) => started,
+            // In this order: what begins second could be told before anybody listens.
+            biased;
             signal = &mut told => {
                 tracing::info!(signal, "told to stop while starting");
                 return Ok(());
             }
+            started = Daemon::start(config, &roles, Arc::new(clock::System)) => started,
         };
         let daemon = match started {
             Ok(daemon) => daemon,
@@ -100,7 +102,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 /// The daemon's own log, on standard error.
 pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A terminal that was closed takes the log with it: to complain there would be a panic.
+        .log_internal_errors(false);
     let started = if log.json {
         subscriber.json().flatten_event(true).try_init()
     } else {

@@ -54,6 +54,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All labels in metrics.
+    pub const NAMES: [&'static str; 4] = ["delivered", "retry", "rejected", "blocked"];
+
     /// The label in metrics.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -5,9 +5,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Position, Timestamp};
 use crate::kafka::{Error, OutRecord, Output};
+use crate::mapping;
 
 /// How much of the record is kept.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The reasons of roles; those why a record does not become an event are [`mapping::Reason`]'s.
+const OF_ROLES: [&str; 10] = [
+    "bad_alert",
+    "rule_panicked",
+    "signals_too_big",
+    "bad_signal",
+    "rule_switched_off",
+    "alert_too_big",
+    "too_many_open_alerts",
+    "unknown_rule",
+    "notification_too_big",
+    "rejected",
+];
+
+/// Every reason that there is.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    mapping::Reason::ALL.into_iter().map(mapping::Reason::code).chain(OF_ROLES)
+}
 
 /// Why, whence, and what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +66,7 @@ impl DeadLetter {
         at: Timestamp,
         payload: &[u8],
     ) -> Self {
+        debug_assert!(reasons().any(|known| known == reason), "`{reason}` is in no table");
         let kept = payload.get(..PAYLOAD_BYTES_MAX).unwrap_or(payload);
         let text = match std::str::from_utf8(kept) {
             Ok(text) => Some(text.to_owned()),

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub reference_entries: IntGaugeVec,
     /// Events without a usable time zone of their own.
     pub bad_zones: IntCounterVec,
+    /// Always 1, with the version.
+    pub build_info: IntGaugeVec,
 }
 
 impl Metrics {
@@ -65,6 +67,8 @@ impl Metrics {
             let process = prometheus::process_collector::ProcessCollector::for_self();
             registered_as_is(&registry, Box::new(process));
         }
+        let build_info = gauge(&table::BUILD_INFO);
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Self {
             events: counter(&table::EVENTS),
             dead_letters: counter(&table::DEAD_LETTERS),
@@ -88,6 +92,7 @@ impl Metrics {
             reference_stale: gauge(&table::REFERENCE_STALE),
             reference_entries: gauge(&table::REFERENCE_ENTRIES),
             bad_zones: counter(&table::BAD_ZONES),
+            build_info,
             registry,
         }
     }
@@ -185,6 +190,7 @@ mod tests {
             reference_stale,
             reference_entries,
             bad_zones,
+            build_info,
         } = Metrics::new();
         let counters: [&dyn Collector; 14] = [
             &events,
@@ -202,8 +208,14 @@ mod tests {
             &reference_reads,
             &bad_zones,
         ];
-        let gauges: [&dyn Collector; 5] =
-            [&destination_state, &lag, &clock_lag, &reference_stale, &reference_entries];
+        let gauges: [&dyn Collector; 6] = [
+            &destination_state,
+            &lag,
+            &clock_lag,
+            &reference_stale,
+            &reference_entries,
+            &build_info,
+        ];
         for (kind, collectors) in [(Kind::Counter, &counters[..]), (Kind::Gauge, &gauges)] {
             let registered: BTreeSet<_> = collectors.iter().flat_map(|one| told(*one)).collect();
             let specs: Vec<_> = METRICS.iter().filter(|spec| spec.kind == kind).copied().collect();

@@ -71,6 +71,7 @@ pub const METRICS: &[MetricSpec] = &[
     REFERENCE_STALE,
     REFERENCE_ENTRIES,
     BAD_ZONES,
+    BUILD_INFO,
 ];
 
 /// What the process itself tells, on Linux only.
@@ -109,6 +110,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("partition", "a partition's number"),
     ("name", "a list or table, such as `lists.scanners`"),
     ("schedule", "a schedule's name"),
+    ("version", "Hark's version"),
 ];
 
 pub(super) const EVENTS: MetricSpec =
@@ -212,6 +214,9 @@ pub(super) const REFERENCE_ENTRIES: MetricSpec = MetricSpec::gauge(
     &["name"],
     "Entries of a list or rows of a table, as they are in use.",
 );
+
+pub(super) const BUILD_INFO: MetricSpec =
+    MetricSpec::gauge("hark_build_info", &["version"], "Always 1: which version runs.");
 
 pub(super) const BAD_ZONES: MetricSpec = MetricSpec::counter(
     "hark_schedule_bad_zones_total",
