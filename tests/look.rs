@@ -184,6 +184,71 @@ fn records_that_no_mapping_takes_are_searched_as_they_stand() {
     );
 }
 
+#[test]
+fn what_a_mapping_makes_of_a_record_is_shown_and_read_back() {
+    let explain = |more: &[&str]| hark(&root(), &[&["explain"], more].concat(), "");
+    let ops0 = "tests/samples/ops0/user_login_failed.json";
+    check(
+        &explain(&["--event", ops0]),
+        0,
+        &expect![[r#"
+        event 0, mapping ops0
+          @timestamp                 "2026-01-05T12:00:00Z"
+          event.action               "user.login_failed"
+          event.category             "authentication"
+          event.dataset              "ops0"
+          event.id                   "evt_39fc9d3960a3"
+          event.kind                 "event"
+          event.outcome              "failure"
+          event.provider             "ops0"
+          event.type                 "start"
+          http.request.id            "req_1f3c652515"
+          http.request.method        "POST"
+          http.response.status_code  401
+          source.ip                  "192.0.2.100"
+          url.path                   "/api/auth"
+          user.email                 "john@example.com"
+          user.id                    "usr_7c1f0a"
+          user.name                  "john@example.com"
+          user_agent.original        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+        --
+    "#]],
+    );
+    let opsknight = "tests/samples/opsknight/login_failed.json";
+    let named = ["--event", opsknight, "--mapping", "opsknight", "--format", "json"];
+    check(
+        &explain(&named),
+        0,
+        &expect![[r#"
+        {"@timestamp":"2026-01-05T12:00:00Z","event.action":"LOGIN_FAILED","event.category":"authentication","event.dataset":"opsknight","event.id":"cmc9mertrall6eyy67gvl745","event.kind":"event","event.outcome":"failure","event.provider":"opsknight","event.reason":"INVALID_PASSWORD","event.type":"start","source.ip":"203.0.113.66","user.email":"mallory@example.com","user.name":"mallory@example.com","user_agent.original":"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+        --
+    "#]],
+    );
+    // Its sibling writes the same, so that the record alone does not say whose it is.
+    check(
+        &explain(&["--event", opsknight]),
+        1,
+        &expect![[r"
+        --
+        event 0: no_mapping: no mapping takes this record of topic `replay`; name one with --mapping, or with --topic the topic that a mapping goes by
+    "]],
+    );
+    let by_topic = ["--event", opsknight, "--topic", "audit.opsknight", "--format", "json"];
+    let fields = |output: Output| -> serde_json::Value {
+        let mut fields: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        fields.as_object_mut().unwrap().remove("event.id");
+        fields
+    };
+    assert_eq!(fields(explain(&by_topic)), fields(explain(&named)));
+
+    let line = explain(&named);
+    let back = ["explain", "--event", "-", "--mapping", "none", "--format", "json"];
+    assert_eq!(text(&hark(&root(), &back, text(&line.stdout)).stdout), text(&line.stdout));
+    let matched = ["match", "--mapping", "none", "--count", "event.outcome: failure"];
+    assert_eq!(text(&hark(&root(), &matched, text(&line.stdout)).stdout), "1\n");
+}
+
 /// A rule with everything that an explanation shows.
 const RULE: &str = r#"title = "Repeated failed logins"
 severity = "high"
@@ -240,7 +305,7 @@ fn every_term_says_what_it_saw() {
               • key                                             user.name = "mallory"
               ✗ exception does not hold: weekly scan, until 2026-01-31T23:59:59.999Z
                 ✗ source.ip: 10.9.0.0/16                        source.ip = "10.0.0.1", "192.0.2.1"
-              → counts towards [threshold] count=5 within=10m
+              → counts towards [threshold] count = 5, within = "10m"
 
             ✗ event 1 does not match mine/logins (Repeated failed logins)
               2026-01-05T12:00:01Z, no mapping
@@ -333,19 +398,19 @@ group_by = ["user.target.name"]
         &hark(folder.path(), &explain, first),
         0,
         &expect![[r#"
-        ✓ event 0 takes part in factor (Factor changed after failures)
-          2026-01-05T12:00:00Z, no mapping
-          ✓ part `failures`
-            ✓ any of
-              ✓ event.action: failed  event.action = "failed"
-              ✗ event.action: locked  event.action = "failed"
-            • key                     user.name = "mallory"
-          ✗ part `factor`
-            ✗ event.action: *factor*  event.action = "failed"
-          → counts as `failures` towards [temporal] within=1h at_least=2
+            ✓ event 0 takes part in factor (Factor changed after failures)
+              2026-01-05T12:00:00Z, no mapping
+              ✓ part `failures`
+                ✓ any of
+                  ✓ event.action: failed  event.action = "failed"
+                  ✗ event.action: locked  event.action = "failed"
+                • key                     user.name = "mallory"
+              ✗ part `factor`
+                ✗ event.action: *factor*  event.action = "failed"
+              → counts as `failures` towards [temporal] within = "1h"
 
-        --
-    "#]],
+            --
+        "#]],
     );
 }
 
@@ -396,7 +461,7 @@ fn a_shipped_rule_is_explained_on_a_sample_through_its_mapping() {
                 ✓ event.category: authentication  event.category = "authentication"
                 ✓ event.outcome: failure          event.outcome = "failure"
               • key                               user.name = "mallory@example.com"
-              → counts towards [threshold] count=5 within=10m
+              → counts towards [threshold] count = 5, within = "10m"
 
             --
         "#]],

@@ -37,7 +37,7 @@ use crate::config::{self, Layers, Loaded, Purpose};
     name = "hark",
     version,
     about = "Streaming detection engine for audit events in Kafka: rules in TOML, alerts to people, events to the SIEM.",
-    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay yesterday.jsonl.gz                    which alerts would there have been?\n  hark match actor:bob yesterday.jsonl.gz           which records does a query match?\n  hark explain --rule common/failed-logins --event event.json\n                                                    why does this event match, or not?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
+    after_help = "Examples:\n  hark demo                                         watch it work, nothing to install\n  hark check                                        are configuration, mappings and rules right?\n  hark test                                         do the rules hold the tests they carry?\n  hark replay tests/data/invictus_cloudtrail.jsonl.gz\n                                                    which alerts would there have been?\n  hark match action:stoplogging tests/data/invictus_cloudtrail.jsonl.gz\n                                                    which records does a query match?\n  hark explain --rule common/failed-logins --event tests/samples/ops0/user_login_failed.json\n                                                    why does this event match, or not?\n  hark run --config config/hark.toml                run the daemon\n  hark run --set kafka.bootstrap=localhost:9092     the same against a real Kafka\n  hark run --role match,correlate --set kafka.bootstrap=localhost:9092\n                                                    two of the four roles in this process\n\nEvery command has --help."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -56,7 +56,7 @@ enum Command {
     Replay(replay::Arguments),
     /// Print the records that a query matches, like grep.
     Match(r#match::Arguments),
-    /// Say term by term why an event takes part in a rule, or does not.
+    /// Say term by term why an event takes part in a rule, or what its mapping makes of it.
     Explain(explain::Arguments),
     /// Write the reference: rules, detectors, queries, fields, mappings, configuration, metrics, diagnostics, products.
     Docs(docs::Arguments),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::base::{Diagnostic, Timestamp};
-use crate::detectors::Decides;
+use crate::base::document::{Document, Item, Spanned};
+use crate::base::{Diagnostic, Diagnostics, Timestamp};
+use crate::detectors::{DETECTORS, Decides};
 use crate::event::{Event, Layout};
 use crate::query::{Explainer, Explanation, Sets};
 use crate::rule::Rule;
@@ -102,7 +103,7 @@ pub struct ExceptionExplanation {
 pub struct DetectorExplanation {
     /// Its table in the rule file.
     pub table: &'static str,
-    /// Its settings in one line, without those of its parts.
+    /// Its settings in one line, as the rule file has them, without those of its parts.
     pub settings: String,
     /// It waits until the clock has passed the event.
     pub on_the_clock: bool,
@@ -131,7 +132,7 @@ impl RuleExplainer {
     pub fn detector(&self) -> Option<DetectorExplanation> {
         self.rule.detector.as_ref().map(|detector| DetectorExplanation {
             table: detector.spec().table,
-            settings: settings(&detector.canonical()),
+            settings: settings(&self.rule.source.text, detector.spec().table),
             on_the_clock: detector.decides() == Decides::OnTheClock,
         })
     }
@@ -185,17 +186,25 @@ fn part(name: Option<&String>, when: &Explainer, group: &Group, event: &Event) -
     PartExplanation { name: name.cloned(), when: when.explain(event), missing, keys, more_keys }
 }
 
-/// A detector's settings without its parts, which are explained themselves: they stand last in the
-/// canonical text, as `of(…)` or `step(…)`.
-fn settings(canonical: &str) -> String {
-    let is_part = |(at, _): &(usize, &str)| {
-        let before = canonical.get(..*at).unwrap_or_default();
-        let word = before.rsplit(' ').next().unwrap_or_default();
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase())
+/// A detector's settings as its rule has them, overrides included, without those of its parts, which
+/// are explained themselves.
+fn settings(rule: &str, table: &str) -> String {
+    let mut document = Document::parse(rule);
+    document.lay_over("override", "set", "exception");
+    let mut found = Diagnostics::new();
+    let mut root = document.root(&mut found);
+    let Some(own) = DETECTORS.iter().find(|spec| spec.table == table) else { return String::new() };
+    let Some(own) = root.table(own.table, &mut found) else { return String::new() };
+    let written = |key: Spanned<String>| {
+        let value = own.any(&key.value)?;
+        let is_parts = value.is_array()
+            && value.array(&mut Diagnostics::new())?.first().is_some_and(Item::is_table);
+        let text = rule.get(value.span).filter(|_| !is_parts)?;
+        // A list or a query may stand on several lines.
+        let text: Vec<&str> = text.split_whitespace().collect();
+        Some(format!("{} = {}", key.value, text.join(" ")))
     };
-    let part = canonical.match_indices('(').find(is_part).and_then(|(at, _)| canonical.get(..at));
-    let own = part.and_then(|part| part.rsplit_once(' ')).map_or(canonical, |(own, _)| own);
-    own.to_owned()
+    own.keys().into_iter().filter_map(written).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -248,7 +257,7 @@ mod tests {
         assert_eq!(part.keys[0]["user.name"], "eve");
         let detector = told.detector.unwrap();
         assert_eq!((detector.table, detector.on_the_clock), ("threshold", false));
-        assert_eq!(detector.settings, "count=5 within=10m");
+        assert_eq!(detector.settings, "count = 5, within = '10m'");
     }
 
     #[test]
@@ -287,14 +296,24 @@ mod tests {
         let parts: Vec<_> = told.parts.iter().map(of).collect();
         assert_eq!(parts, [("in".to_owned(), true, 1, 0), ("changed".to_owned(), true, 0, 1)]);
         let detector = told.detector.unwrap();
-        assert_eq!((detector.table, &*detector.settings), ("temporal", "within=1h at_least=2"));
+        assert_eq!((detector.table, &*detector.settings), ("temporal", "within = '1h'"));
     }
 
     #[test]
-    fn settings_end_where_parts_begin() {
-        assert_eq!(settings("within=1h of(name=\"x (y)\" when=a)"), "within=1h");
-        let ratio = "above=0.5 of=26:a: x and (b: y or not c: (z))";
-        assert_eq!(settings(ratio), ratio);
+    fn settings_are_those_of_the_file_without_its_parts() {
+        for (rule, told) in [
+            ("[spike]\nfactor = 5 # times\nwithin = '10m'\n", "factor = 5, within = '10m'"),
+            ("spike = { factor = 2.5, baseline = \"24h\" }", "factor = 2.5, baseline = \"24h\""),
+            (
+                "[spike]\nof = '''a: x and\n  b: y'''\nk = [\n'a',\n'b' ]",
+                "of = '''a: x and b: y''', k = [ 'a', 'b' ]",
+            ),
+            ("[spike]\nwithin = '1h'\n[[spike.of]]\nwhen = 'a: x'\n", "within = '1h'"),
+            ("[spike]\nwithin = '1h'\nstep = [{ when = 'a: x' }]", "within = '1h'"),
+            ("[spike]\nfactor = 5\n[[override]]\nset = { 'spike.factor' = 7 }\n", "factor = 7"),
+        ] {
+            assert_eq!(settings(rule, "spike"), told, "{rule}");
+        }
     }
 
     #[test]

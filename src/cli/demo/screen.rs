@@ -423,18 +423,18 @@ mod tests {
         );
         screen.alert(Duration::ZERO, &alert(1, AlertStatus::Open, "audit.ops0", "x"));
         check(
-            &(screen.by_rule().join("\n") + "\n"),
+            &format!("by rule{}\n", screen.by_rule().join("\n")),
             &expect![[r"
-
+                by rule
                   rule                                 severity     alerts  products
                   common/failed-logins                 high              1         1
                   common/several-alerts-about-one-user high              1
             "]],
         );
         check(
-            &(screen.by_product().join("\n") + "\n"),
+            &format!("by product{}\n", screen.by_product().join("\n")),
             &expect![[r"
-
+                by product
                   product                                events   alerts  resolved
                   OpsKnight                                   0        0         0
                   OpsSentinal                                 0        0         0
