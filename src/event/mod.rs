@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod field;
+pub mod habits;
 pub mod layout;
 mod plan;
 mod record;

@@ -14,6 +14,8 @@ pub struct Fills {
     /// The product writes the common fields itself, so any of them may be there.
     any: bool,
     fields: BTreeSet<FieldName>,
+    /// The paths of the record that it reads for a field, in the order of the file.
+    read: Vec<(FieldName, FieldName)>,
     /// The values of fields that have no others, whatever the record.
     constants: BTreeMap<FieldName, Vec<Scalar>>,
 }
@@ -27,9 +29,15 @@ impl Fills {
         let mut constants: BTreeMap<FieldName, Vec<Scalar>> = BTreeMap::new();
         let dataset = FieldName::from_keys(["event", "dataset"]);
         constants.insert(dataset, vec![Scalar::from(mapping.name.as_str())]);
+        // What every event is unless the mapping says otherwise.
+        constants.insert(FieldName::from_keys(["event.kind"]), vec![Scalar::from("event")]);
         let mut open = BTreeSet::new();
+        let mut read = Vec::new();
         let of_cases = mapping.cases.iter().flat_map(|case| &case.fields);
         for (field, source) in mapping.fields.iter().chain(of_cases) {
+            if let Source::Path { paths, .. } | Source::Join { paths, .. } = source {
+                read.extend(paths.iter().map(|path| (path.clone(), field.clone())));
+            }
             match source {
                 Source::Nothing => {}
                 Source::Value(values) => {
@@ -44,7 +52,7 @@ impl Fills {
             constants.entry(field.clone()).or_default().extend(values.iter().cloned());
         }
         constants.retain(|field, _| !open.contains(field) && !elsewhere.contains(field));
-        Self { name: mapping.name.clone(), any: mapping.common, fields, constants }
+        Self { name: mapping.name.clone(), any: mapping.common, fields, read, constants }
     }
 
     /// The mapping's name.
@@ -55,6 +63,33 @@ impl Fills {
     /// Whether a field may be there in some event of this mapping.
     pub fn can_fill(&self, field: &FieldName) -> bool {
         self.any || !field.is_common() || field.is_pattern() || self.fields.contains(field)
+    }
+
+    /// The fields for which it reads a path of the record, each once, in the order of the file; the
+    /// path as people write it who know only the record: without `raw.`, in any case. With each the
+    /// path as it is.
+    pub fn read_from(&self, path: &str) -> Vec<(&FieldName, &FieldName)> {
+        let mut fields: Vec<(&FieldName, &FieldName)> = Vec::new();
+        for (own, field) in &self.read {
+            let dotted = own.dotted();
+            let is_it =
+                dotted.strip_prefix("raw.").is_some_and(|own| own.eq_ignore_ascii_case(path));
+            if is_it && !fields.iter().any(|(_, known)| *known == field) {
+                fields.push((own, field));
+            }
+        }
+        fields
+    }
+
+    /// The only values that it ever gives a field, none if it does not fill it; `None` when records or
+    /// tables have more.
+    pub fn only_values(&self, field: &FieldName) -> Option<&[Scalar]> {
+        match self.constants.get(field) {
+            _ if self.any => None,
+            Some(values) => Some(values),
+            None if self.can_fill(field) => None,
+            None => Some(&[]),
+        }
     }
 
     /// Whether some event of this mapping may meet a query: never `false` of one that does.

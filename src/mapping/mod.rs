@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::base::diagnostic::SourceText;
 use crate::base::{Diagnostic, Diagnostics, Position, Timestamp};
 use crate::event::decode::{Decoder, Limits, Malformed};
-use crate::event::{Event, FieldName, Layout, Wanted};
+use crate::event::{Event, FieldName, Layout, Scalar, Wanted};
 use crate::query::Sets;
 
 mod common;
@@ -246,6 +246,18 @@ impl Mappings {
     /// What each mapping can fill, in order of their names.
     pub fn each(&self) -> impl Iterator<Item = &Fills> {
         self.each.iter()
+    }
+
+    /// The only values that a field of any event can have, in order; `None` when no mapping fills it, or
+    /// when records or tables may bring others.
+    pub fn only_values(&self, field: &FieldName) -> Option<Vec<&Scalar>> {
+        let mut all = Vec::new();
+        for fills in &self.each {
+            all.extend(fills.only_values(field)?);
+        }
+        all.sort_by_key(|value| value.to_string());
+        all.dedup();
+        (!all.is_empty()).then_some(all)
     }
 
     /// Every field that some mapping can fill, in order.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::ast::{Expr, Term, Test};
+use super::ast::{Expr, Literal, Term, Test};
+use super::print::pattern_text;
 use super::{Query, Sets, compile};
 use crate::base::{Position, Timestamp};
 use crate::event::{Event, FieldName, Layout, Scalar};
@@ -12,6 +13,23 @@ impl Query {
     /// others, and meets the query. Never wrongly `false`.
     pub fn could_match(&self, known: &BTreeMap<FieldName, Vec<Scalar>>, sets: &Sets) -> bool {
         could(&self.expr, true, known, sets)
+    }
+}
+
+impl Term {
+    /// Whether it holds for an event with this value alone in its field, or may hold.
+    pub fn may_be(&self, value: &Scalar, sets: &Sets) -> bool {
+        let known = [(self.field.clone(), vec![value.clone()])].into();
+        could(&Expr::Term(self.clone()), true, &known, sets)
+    }
+
+    /// The text or wildcards that it asks for, as written without quotes.
+    pub fn asked(&self) -> Option<String> {
+        match &self.test {
+            Test::Equals(Literal::Text(text), _) => Some(text.to_string()),
+            Test::Like(pattern, _) => Some(pattern_text(pattern)),
+            _ => None,
+        }
     }
 }
 

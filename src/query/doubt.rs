@@ -10,6 +10,7 @@ use super::fold;
 use super::pattern::Part;
 use super::print::bare_or_quoted;
 use crate::base::{Diagnostic, suggest};
+use crate::event::FieldName;
 use crate::event::schema::{self, Kind};
 
 /// The words of ECS for the fields that have a fixed set of them.
@@ -68,6 +69,11 @@ const WORDS: [(&str, &[&str]); 4] = [
         ],
     ),
 ];
+
+/// Whether a field of the outer event has a few words of ECS as its values.
+pub fn has_words(field: &FieldName) -> bool {
+    WORDS.iter().any(|(name, _)| field.dotted() == *name)
+}
 
 /// What is doubtful about the value that a term of the outer event asks for.
 pub(super) fn value(term: &Term) -> Option<Diagnostic> {

@@ -56,6 +56,7 @@ mod value;
 mod why;
 
 pub use check::FieldAdvice;
+pub use doubt::has_words;
 pub use explain::{Explainer, Explanation};
 pub use forms::{FORMS, Form};
 pub use list::{LIST_ENTRIES_MAX, List};

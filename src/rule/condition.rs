@@ -5,8 +5,8 @@ use crate::base::{Diagnostic, Diagnostics};
 use crate::event::{FieldName, Layout};
 use crate::query::Query;
 
-use super::Context;
 use super::fields::{self, Scope};
+use super::{Context, values};
 
 /// Parses a query and checks its fields, lists and schedules; everything wrong or doubtful is
 /// reported in the file's own places.
@@ -28,7 +28,14 @@ pub(super) fn read(
         }
     };
     let errors = found.errors();
-    found.extend(query.check(&advise).into_iter().map(place));
+    let doubts = query.check(&advise);
+    if let Some(mappings) = context.mappings.filter(|_| scope != Scope::Test) {
+        let values = values::unknown(&query, mappings, context.sets).into_iter();
+        // One doubt about a value is enough.
+        let values = values.filter(|value| doubts.iter().all(|doubt| doubt.span != value.span));
+        found.extend(values.map(place));
+    }
+    found.extend(doubts.into_iter().map(place));
     // A layout of its own: what matters here is only what the sets' names say.
     if let Err(mistakes) = query.compile(&mut Layout::new(), context.sets) {
         found.extend(mistakes.into_iter().map(place));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::base::diagnostic::Gravity;
 use crate::base::document::{Item, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, suggest};
-use crate::event::{FieldName, schema};
+use crate::event::{FieldName, habits, schema};
 use crate::mapping::Mappings;
 use crate::query::{FieldAdvice, is_of_step};
 
@@ -70,14 +70,14 @@ pub(super) fn advise(
     let name = field.dotted();
     let of_alert = name.starts_with("alert.");
     if of_alert && scope == Scope::Alert {
-        return (!super::is_alert_field(field)).then(|| unknown(&name, ALERT_FIELDS));
+        return (!super::is_alert_field(field)).then(|| unknown(&name, ALERT_FIELDS, None));
     }
     if of_alert || name.starts_with("rule.") {
         let known = EVENT_OF_ALERT.iter().chain(&ALERT_FIELDS).copied();
         let fits = known
             .clone()
             .any(|have| if field.is_pattern() { field.matches(have) } else { have == name });
-        return (!fits).then(|| unknown(&name, known));
+        return (!fits).then(|| unknown(&name, known, None));
     }
     if is_of_step(field) {
         // Whether there is such a step is the sequence's business; the field is the event's.
@@ -87,7 +87,7 @@ pub(super) fn advise(
         };
     }
     if !schema::is_valid(field) {
-        let unknown = unknown(&name, schema::fields().map(|field| field.name));
+        let unknown = unknown_of_event(&name, context.mappings);
         let of_alert = format!("alert.{name}");
         let is_of_alert = scope == Scope::Alert && ALERT_FIELDS.contains(&of_alert.as_str());
         let help = is_of_alert.then(|| format!("did you mean `{of_alert}`?"));
@@ -100,7 +100,7 @@ pub(super) fn advise(
 /// also whether any of them fills it.
 pub fn advise_search(field: &FieldName, mappings: Option<&Mappings>) -> Option<FieldAdvice> {
     if !schema::is_valid(field) {
-        return Some(unknown(&field.dotted(), schema::fields().map(|field| field.name)));
+        return Some(unknown_of_event(&field.dotted(), mappings));
     }
     unfilled(field, Scope::Event, mappings)
 }
@@ -115,14 +115,34 @@ fn step_elsewhere(name: &str) -> FieldAdvice {
     }
 }
 
-fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAdvice {
+fn unknown_of_event(name: &str, mappings: Option<&Mappings>) -> FieldAdvice {
+    unknown(name, schema::fields().map(|field| field.name), mappings)
+}
+
+fn unknown(
+    name: &str,
+    known: impl IntoIterator<Item = &'static str>,
+    mappings: Option<&Mappings>,
+) -> FieldAdvice {
     let raw = format!("a field of the original record is written `raw.{name}`");
     let help = match suggest::nearest(name, known) {
         // What people know of alerts from elsewhere: `alert.rule`, `alert.rule_id`.
         _ if name.starts_with("alert.rule") => "the rule of an alert is `rule.id`".to_owned(),
-        Some(near) if is_a_words_slip(name, near) => format!("did you mean `{near}`?"),
-        Some(near) => format!("{raw}; or did you mean `{near}`?"),
-        None => raw,
+        near => match (of_records(name, mappings), habits::of_elsewhere(name), near) {
+            // Whoever knows the name beats whatever looks like it.
+            (Some(told), ..) => told,
+            (None, Some(field), Some(near)) if field == near && is_a_words_slip(name, near) => {
+                format!("did you mean `{near}`?")
+            }
+            (None, Some(field), _) => format!("the common field is `{field}`; {raw}"),
+            (None, None, Some(near)) if is_a_words_slip(name, near) => {
+                format!("did you mean `{near}`?")
+            }
+            (None, None, Some(near)) if !is_in_camel_case(name) => {
+                format!("{raw}; or did you mean `{near}`?")
+            }
+            (None, None, _) => raw,
+        },
     };
     FieldAdvice {
         code: "unknown-field",
@@ -130,6 +150,60 @@ fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> FieldAd
         message: format!("unknown field `{name}`"),
         help: Some(help),
     }
+}
+
+/// Common fields that are named for one path of records, at most.
+const FIELDS_SHOWN_MAX: usize = 3;
+
+/// What the mappings have a record's own field as.
+fn of_records(name: &str, mappings: Option<&Mappings>) -> Option<String> {
+    let mut path = None;
+    let mut fields: Vec<(&FieldName, Vec<&str>)> = Vec::new();
+    for fills in mappings?.each() {
+        for (own, field) in fills.read_from(name) {
+            path.get_or_insert(own);
+            match fields.iter_mut().find(|(known, _)| *known == field) {
+                Some((_, names)) => names.push(fills.name()),
+                None => fields.push((field, vec![fills.name()])),
+            }
+        }
+    }
+    let path = path?;
+    // What most of them say comes first; among equals, the order of the files.
+    fields.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    fields.truncate(FIELDS_SHOWN_MAX);
+    let told = fields.chunk_by(|(_, one), (_, other)| one == other).map(|alike| {
+        let own: Vec<String> = alike.iter().map(|(field, _)| format!("`{field}`")).collect();
+        let own = own.join(" or ");
+        match alike.first().map(|(_, names)| names.as_slice()).unwrap_or_default() {
+            [first, second, _, ..] => {
+                format!("`{first}`, `{second}` and other mappings have it as {own}")
+            }
+            [first, second] => format!("`{first}` and `{second}` have it as {own}"),
+            [one] => format!("`{one}` has it as {own}"),
+            [] => String::new(),
+        }
+    });
+    let told: Vec<String> = told.collect();
+    Some(format!("{}; as it stands in the record it is `{path}`", told.join(", ")))
+}
+
+/// `eventName`, as records write it and no common field is written.
+fn is_in_camel_case(name: &str) -> bool {
+    name.chars().zip(name.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase())
+}
+
+/// The name to write in the place of one that was given: itself if it is a field.
+pub(super) fn instead(name: &str, context: &Context<'_>) -> String {
+    if FieldName::parse(name).is_ok_and(|field| schema::is_valid(&field)) {
+        return name.to_owned();
+    }
+    let each = context.mappings.into_iter().flat_map(Mappings::each);
+    let of_records = each.flat_map(|fills| fills.read_from(name)).next();
+    let certain = of_records.map(|(_, field)| field.to_string());
+    let certain = certain.or_else(|| habits::of_elsewhere(name).map(str::to_owned));
+    let near = || schema::nearest(name).filter(|near| is_a_words_slip(name, near));
+    certain.or_else(|| near().map(str::to_owned)).unwrap_or_else(|| format!("raw.{name}"))
 }
 
 /// Whether a name without a dot is not just near to a common field's, which nearly all have one: the

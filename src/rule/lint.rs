@@ -12,10 +12,10 @@ use super::attack::{self, Standing};
 use super::{Rule, RulePart, Status, syntax};
 use crate::base::document::{Document, Spanned, Table, Text};
 use crate::base::{Diagnostic, Diagnostics, Severity, Timestamp, duration, suggest};
-use crate::event::FieldName;
+use crate::event::{FieldName, Scalar};
 use crate::mapping::{Fills, Mappings};
 use crate::query::Sets;
-use crate::query::ast::{Case, Expr, Literal, Term, Test};
+use crate::query::ast::{Expr, Term, Test};
 
 /// What advice depends on outside of rule, mappings and sets; what is not known is not asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +50,7 @@ pub(super) fn lint(
     written.runbook(&mut found);
     written.techniques(&mut found);
     if advice.all_rules {
-        written.rules_it_reads(rules, &mut found);
+        written.rules_it_reads(rules, sets, &mut found);
     }
     written.exceptions(advice, &mut found);
     written.retention(advice, &mut found);
@@ -133,23 +133,21 @@ impl Written<'_> {
     }
 
     /// A rule on the alerts of one that is not there never sees any.
-    fn rules_it_reads(&self, rules: &BTreeSet<&str>, found: &mut Vec<Diagnostic>) {
+    fn rules_it_reads(&self, rules: &BTreeSet<&str>, sets: &Sets, found: &mut Vec<Diagnostic>) {
         let mut unknown = BTreeSet::new();
         for part in self.rule.parts() {
             part.when.expr().visit_terms(&mut |term| {
-                let Test::Equals(Literal::Text(id), case) = &term.test else { return };
-                let same = |rule: &&str| match case {
-                    Case::Exact => **rule == **id,
-                    Case::Ignored => rule.eq_ignore_ascii_case(id),
+                let Some(id) = term.asked().filter(|_| term.field.dotted() == "rule.id") else {
+                    return;
                 };
-                if term.field.dotted() == "rule.id" && !rules.iter().any(same) {
-                    unknown.insert(id.to_string());
+                if !rules.iter().any(|rule| term.may_be(&Scalar::from(*rule), sets)) {
+                    unknown.insert(id);
                 }
             });
         }
         let place = if self.root.has("when") { "when" } else { "title" };
         for id in unknown {
-            let message = format!("there is no rule `{id}`, so none of its alerts is ever seen");
+            let message = format!("no rule has the id `{id}`, so none of its alerts is ever seen");
             let help = match suggest::nearest(&id, rules.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "a rule's id is its path below the rules folder without `.toml`".to_owned(),

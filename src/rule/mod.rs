@@ -30,6 +30,7 @@ mod overrides;
 mod syntax;
 pub mod template;
 pub mod test_case;
+mod values;
 
 pub use check::{CheckInput, CheckReport, check};
 pub use fields::advise_search;

@@ -281,7 +281,23 @@ fn group_by(
     found: &mut Diagnostics,
 ) -> Vec<FieldName> {
     let mut fields: Vec<FieldName> = Vec::new();
-    for text in root.texts("group_by", found).unwrap_or_default() {
+    let mut own = Diagnostics::new();
+    let texts = root.texts("group_by", &mut own).unwrap_or_default();
+    let alone = root.any("group_by").map(|item| item.json());
+    let alone = alone.as_ref().and_then(serde_json::Value::as_str);
+    // What is to be written instead must not be the next mistake.
+    let told = own.into_iter().map(|mistake| match &alone {
+        Some(name) if FieldName::parse(name).is_ok() => {
+            let meant = fields::instead(name, context);
+            let other = FieldName::parse(name).ok().filter(|_| meant.as_str() != *name);
+            let why = other.and_then(|own| fields::advise(&own, Scope::Key, context)?.help);
+            let why = why.map(|why| format!("; {why}")).unwrap_or_default();
+            mistake.help(format!("write `[\"{meant}\"]`{why}"))
+        }
+        _ => mistake,
+    });
+    found.extend(told);
+    for text in texts {
         let Some(field) = fields::read(&text, Scope::Key, context, found) else { continue };
         let refused = if field.is_pattern() {
             "expected one field, found a pattern".to_owned()

@@ -67,6 +67,101 @@ fn check_rule(lines: &str, expected: &Expect) {
     expected.assert_eq(&advice_on(&format!("title = 'x'\n{title}{lines}\n{TESTS}"), now()));
 }
 
+/// The helps of what is said of a rule.
+fn helps_of(lines: &str) -> Vec<String> {
+    let mappings = [SourceText::new("okta.toml", OKTA), SourceText::new("github.toml", GITHUB)];
+    let text = format!("title = 'x'\nseverity = 'low'\n{lines}\n{TESTS}");
+    let source = SourceText::new("rules/x.toml", text);
+    let rules = [RuleFile { relative: "x.toml".to_owned(), source }];
+    let (tables, sets) = (Tables::new(), Sets::default());
+    let report = check(&CheckInput {
+        mappings: &mappings,
+        tables: &tables,
+        rules: &rules,
+        sets: &sets,
+        advice: now(),
+    });
+    let found = report.files.into_iter().flat_map(|(_, found)| found.sorted());
+    found.map(|d| format!("{}: {}", d.code, d.help.unwrap_or_default())).collect()
+}
+
+#[test]
+fn a_name_of_a_record_is_told_with_the_common_field_that_the_mappings_have_it_as() {
+    for (name, help) in [
+        (
+            "actor",
+            "`okta` and `github` have it as `user.name`; as it stands in the record it is `raw.actor`",
+        ),
+        (
+            "Member",
+            "`github` has it as `user.target.id`; as it stands in the record it is `raw.member`",
+        ),
+        (
+            "src_ip",
+            "the common field is `source.ip`; a field of the original record is written `raw.src_ip`",
+        ),
+        ("eventSource", "a field of the original record is written `raw.eventSource`"),
+        ("user.nmae", "did you mean `user.name`?"),
+    ] {
+        let told = helps_of(&format!("when = '{name}: x'"));
+        assert_eq!(told, [format!("unknown-field: {help}")], "{name}");
+    }
+    assert_eq!(
+        helps_of("when = 'event.action: x'\ngroup_by = 'member'"),
+        [
+            "wrong-type: write `[\"user.target.id\"]`; `github` has it as `user.target.id`; as it stands in the record it is `raw.member`"
+        ]
+    );
+    assert_eq!(
+        helps_of("when = 'event.action: x'\ngroup_by = 'user.name'"),
+        ["wrong-type: write `[\"user.name\"]`"]
+    );
+}
+
+#[test]
+fn a_value_that_no_mapping_gives_is_told_and_one_that_records_may_bring_is_not() {
+    check_rule(
+        "when = 'event.dataset: (okta.system or git*) and event.provider == oktta'",
+        &expect![[r"
+            unknown-value: there is no mapping `okta.system`, and `event.dataset` is the mapping's name [okta.system]
+            unknown-value: no mapping gives `event.provider` the value `oktta`, so no event has it [oktta]
+        "]],
+    );
+    check_rule(
+        "when = 'event.dataset: aws* and not event.provider: gitlab'",
+        &expect![[r"
+            unknown-value: there is no mapping `aws*`, and `event.dataset` is the mapping's name [aws*]
+            unknown-value: no mapping gives `event.provider` the value `gitlab`, so no event has it [gitlab]
+        "]],
+    );
+    check_rule(
+        "when = 'event.category: malware'",
+        &expect![[r"
+            unknown-value: no mapping gives `event.category` the value `malware`, so no event has it [malware]
+        "]],
+    );
+    for fine in [
+        "event.dataset: OKTA and event.provider: git*",
+        "event.action: whatever",
+        "event.category: (authentication or session)",
+        "event.category: iam and not event.category: session",
+        "event.dataset: *",
+        "raw.event.dataset: aws",
+    ] {
+        check_rule(&format!("when = '{fine}'"), &expect![""]);
+    }
+}
+
+#[test]
+fn a_field_that_no_mapping_fills_is_told_once_in_a_condition() {
+    check_rule(
+        "when = 'process.name: (a or b) and not process.name: c'",
+        &expect![[r"
+            unfilled-field: no mapping fills `process.name`: it is always missing [process.name]
+        "]],
+    );
+}
+
 #[test]
 fn an_exception_of_an_override_that_has_ended_is_told_in_its_own_file() {
     let override_until = |until: &str| {
@@ -157,11 +252,16 @@ fn a_key_is_impossible_when_no_product_that_the_condition_lets_through_fills_it(
         "event.dataset: (okta or github)",
         "event.dataset: okta or event.category: iam",
         "not event.dataset: github and event.action: x",
-        "event.dataset: oth*",
-        // Of neither: nothing can be said of the key.
-        "event.dataset: other",
     ] {
         check_rule(&format!("when = '{both}'\ngroup_by = ['user.target.id']"), &expect![""]);
+    }
+    // Of neither: nothing can be said of the key.
+    for neither in ["oth*", "other"] {
+        let rule = format!(
+            "title = 'x'\nseverity = 'low'\nwhen = 'event.dataset: {neither}'\ngroup_by = ['user.target.id']\n{TESTS}"
+        );
+        let told = advice_on(&rule, now());
+        assert!(told.starts_with("unknown-value: ") && told.lines().count() == 1, "{told}");
     }
 }
 
@@ -316,8 +416,10 @@ fn a_rule_on_the_alerts_of_one_that_is_not_there_is_told_so() {
     let rule = |when: &str| format!("title = 'x'\nseverity = 'low'\nwhen = '{when}'\n{TESTS}");
     let told = |when: &str, all_rules| advice_on(&rule(when), Advice { all_rules, ..now() });
     assert!(told("rule.id: common/failed-login", true).starts_with(
-        "unknown-rule: there is no rule `common/failed-login`, so none of its alerts is ever seen"
+        "unknown-rule: no rule has the id `common/failed-login`, so none of its alerts is ever seen"
     ));
-    assert_eq!(told("rule.id: common/failed-*", true), "", "a pattern may be for rules to come");
+    assert!(
+        told("rule.id: comon/*", true).starts_with("unknown-rule: no rule has the id `comon/*`")
+    );
     assert_eq!(told("rule.id: common/failed-login", false), "", "of some files nobody can say");
 }

@@ -598,7 +598,7 @@ fn what_other_tools_write_is_told_with_what_is_written_here() {
         ("when = 'alert.rule: x'", "the rule of an alert is `rule.id`"),
         (
             "when = 'eventName: x'",
-            "a field of the original record is written `raw.eventName`; or did you mean `agent.name`?",
+            "the common field is `event.action`; a field of the original record is written `raw.eventName`",
         ),
         ("when = 'user_name: x'", "did you mean `user.name`?"),
     ] {

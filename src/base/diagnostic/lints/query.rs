@@ -166,6 +166,13 @@ pub(super) const LINTS: &[Lint] = &[
         "event.outcome: failure",
     ),
     warning(
+        "unknown-value",
+        Home::Query,
+        "The mappings fill this field with values of their own only, and this is none of them: no event meets it.",
+        "event.dataset: aws.example",
+        "event.dataset: example",
+    ),
+    warning(
         "not-an-address",
         Home::Query,
         "The field is an address, and this is neither one nor a network or a pattern.",
