@@ -89,6 +89,8 @@ fn what_is_not_toml() {
               |
             2 | severity = low
               |            ^^^
+              |
+              = help: write it in quotes: `"low"`
 
         "#]],
     );

@@ -324,6 +324,8 @@ set = 5
               |
             9 | set = 5
               |       ^ expected a table
+              |
+              = help: write `set = { … }`
 
             2 rules and 1 mapping checked: 9 errors
         "#]],
