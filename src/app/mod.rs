@@ -5,6 +5,7 @@
 mod starting;
 mod zeros;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,7 +27,7 @@ use crate::event::Layout;
 use crate::kafka::{Cluster, Health, State, Topics, Worker};
 use crate::mapping::Mappings;
 use crate::role::deliver::{Deliverer, Identify};
-use crate::rule::{Advice, CheckInput, CheckReport, RuleFile, RuleSet};
+use crate::rule::{Advice, CheckInput, CheckReport, Context, RuleFile, RuleSet};
 
 /// How long everything together may take to drain and stop.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -121,9 +122,11 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     }
     let sets = &config.sets;
     let samples = sample_names(&config.samples);
+    let others = (!paths.is_empty()).then(|| configured_ids(config)).flatten();
     let advice = Advice {
         now: Some(now),
         all_rules: paths.is_empty(),
+        other_rules: others.as_ref(),
         samples: samples.as_ref(),
         signals_retention: Some(config.kafka.signals_retention),
         allow: &config.allow,
@@ -144,6 +147,21 @@ pub fn check(config: &Config, paths: &[PathBuf], now: Timestamp) -> CheckReport 
     unreadable.retain(|(_, found)| !found.is_empty());
     report.files.splice(0..0, unreadable);
     report
+}
+
+/// The ids of the configured rules, for files that may build on them; `None` where they cannot be read.
+fn configured_ids(config: &Config) -> Option<BTreeSet<String>> {
+    let mut found = Diagnostics::new();
+    let files = read_tree(&config.rules, &mut found).into_iter();
+    let files: Vec<RuleFile> =
+        files.map(|source| rule_file(source, &config.rules, &config.rules)).collect();
+    if found.has_errors() || files.is_empty() {
+        return None;
+    }
+    let (rules, _) = RuleSet::load(&files, &Context::new(&config.sets));
+    let loaded = rules.rules().iter().map(|rule| rule.id.to_string());
+    // A rule with mistakes is there all the same.
+    Some(files.iter().map(RuleFile::id).chain(loaded).collect())
 }
 
 /// What is said of a folder without files: whoever starts with it would wait for nothing.

@@ -255,7 +255,7 @@ impl Mappings {
         for fills in &self.each {
             all.extend(fills.only_values(field)?);
         }
-        all.sort_by_key(|value| value.to_string());
+        all.sort_by_key(ToString::to_string);
         all.dedup();
         (!all.is_empty()).then_some(all)
     }

@@ -219,6 +219,12 @@ impl Query {
         check::check(self, advise)
     }
 
+    /// Why it can never be true, if it asks a field that has one value for two of them.
+    pub fn asks_for_two_values(&self) -> Option<String> {
+        let Expr::And(parts) = &self.expr else { return None };
+        doubt::two_values(parts).into_iter().next().map(|found| found.message)
+    }
+
     /// Compiles against a layout; unknown lists and schedules are reported. The layout then has a slot
     /// for everything the query reads, also after an error.
     pub fn compile(&self, layout: &mut Layout, sets: &Sets) -> Result<Matcher, Vec<Diagnostic>> {

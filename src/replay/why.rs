@@ -60,7 +60,13 @@ pub(super) fn silent(moments: &[Moment], detector: &DetectorExplanation) -> Opti
     };
     let settings = shortened(settings.trim());
     let space = if settings.is_empty() { "" } else { " " };
-    Some(format!("{events}, and [{table}]{space}{settings} does not fire for any key"))
+    // The commonest reason, and one that no number of events of the last hour mends.
+    let waits = if *table == "spike" {
+        ": it is silent until a key's first event is `within` + `baseline` ago"
+    } else {
+        ""
+    };
+    Some(format!("{events}, and [{table}]{space}{settings} does not fire for any key{waits}"))
 }
 
 /// What became of an event that the rule makes nothing of; `None`: it makes something of it.

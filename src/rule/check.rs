@@ -60,7 +60,8 @@ pub fn check(input: &CheckInput<'_>) -> CheckReport {
     let written = rules.as_written();
     let by_path: BTreeMap<&Path, &Arc<Rule>> =
         written.rules().iter().map(|rule| (rule.source.path.as_path(), rule)).collect();
-    let ids: BTreeSet<&str> = rules.rules().iter().map(|rule| &*rule.id).collect();
+    let elsewhere = advice.other_rules.into_iter().flatten().map(String::as_str);
+    let ids: BTreeSet<&str> = rules.rules().iter().map(|rule| &*rule.id).chain(elsewhere).collect();
     for file in files {
         let path = file.source.path.as_path();
         let mut found = of_rules.remove(path).unwrap_or_default();

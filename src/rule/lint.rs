@@ -27,6 +27,8 @@ pub struct Advice<'a> {
     /// Whether the rules are all that there are: a rule that builds on one that is not there never
     /// fires.
     pub all_rules: bool,
+    /// Ids of rules that are there but not checked; with these the rules are all that there are.
+    pub other_rules: Option<&'a BTreeSet<String>>,
     /// The samples that tests may call, such as `opsknight/login_failed`.
     pub samples: Option<&'a BTreeSet<String>>,
     /// Names of warnings that nobody here wants to see.
@@ -49,12 +51,14 @@ pub(super) fn lint(
     written.samples(advice, &mut found);
     written.runbook(&mut found);
     written.techniques(&mut found);
-    if advice.all_rules {
+    if advice.all_rules || advice.other_rules.is_some() {
         written.rules_it_reads(rules, sets, &mut found);
     }
     written.exceptions(advice, &mut found);
     written.retention(advice, &mut found);
     written.keys(mappings, &mut found);
+    written.parts(&mut found);
+    written.new_value(&mut found);
     written.severity_cases(sets, &mut found);
     found
 }
@@ -282,6 +286,40 @@ impl Written<'_> {
                 told.insert(field.clone());
             }
         }
+    }
+
+    /// What the rule's own `when` keeps from a step or part, for it holds for each of them.
+    fn parts(&self, found: &mut Vec<Diagnostic>) {
+        let (Some(own), Some(detector)) = (&self.rule.when, &self.rule.detector) else { return };
+        if own.asks_for_two_values().is_some() {
+            return;
+        }
+        for part in detector.parts().into_iter().filter(|part| part.with_rule) {
+            let Some(when) = part.when.filter(|when| when.asks_for_two_values().is_none()) else {
+                continue;
+            };
+            let both = own.clone().and(when.clone());
+            let Some(why) = both.asks_for_two_values() else { continue };
+            let name = part.name.map(|name| format!(" in `{name}`")).unwrap_or_default();
+            let message = format!("{why}, by the rule's `when`, which holds{name} too");
+            found.push(
+                Diagnostic::warning("never-true", self.value("when"), message)
+                    .help("leave in the rule's `when` only what every part has"),
+            );
+        }
+    }
+
+    /// A rule that knows nothing at first; who means that writes `learn = \"0s\"`.
+    fn new_value(&self, found: &mut Vec<Diagnostic>) {
+        let table = self.root.any("new_value");
+        let table = table.and_then(|item| item.table(&mut Diagnostics::new()));
+        if table.is_none_or(|table| table.has("learn") || table.has("learn_when")) {
+            return;
+        }
+        let message = "without `learn` the first value of everything fires, old habits too";
+        found.push(Diagnostic::warning("learns-nothing", self.detector_span(), message).help(
+            "write how long to take everything for known at first: `learn = \"14d\"`; if the first is meant as well, `learn = \"0s\"`",
+        ));
     }
 
     fn detector_span(&self) -> Range<usize> {

@@ -153,6 +153,49 @@ fn a_value_that_no_mapping_gives_is_told_and_one_that_records_may_bring_is_not()
 }
 
 #[test]
+fn what_the_rule_asks_of_every_step_is_held_against_each_of_them() {
+    let sequence = |when: &str, last: &str| {
+        format!(
+            "when = '{when}'\ngroup_by = ['user.name']\n[sequence]\nwithin = '1h'\n[[sequence.step]]\nname = 'tries'\nwhen = 'event.action: a'\n[[sequence.step]]\nname = 'login'\nwhen = '{last}'"
+        )
+    };
+    check_rule(
+        &sequence("event.dataset: okta", "event.action: b and event.dataset: github"),
+        &expect![[r"
+            never-true: this is never true: `event.dataset` has one value, and `okta` is asked for as well, by the rule's `when`, which holds in `login` too ['event.dataset: okta']
+        "]],
+    );
+    check_rule(&sequence("event.dataset: okta", "event.action: b"), &expect![""]);
+}
+
+#[test]
+fn who_learns_nothing_is_told_unless_that_is_meant() {
+    let rule = |more: &str| {
+        format!("when = 'event.action: a'\n[new_value]\nfields = ['user.name']\n{more}")
+    };
+    check_rule(
+        &rule(""),
+        &expect![[r"
+            learns-nothing: without `learn` the first value of everything fires, old habits too [new_value]
+        "]],
+    );
+    for fine in ["learn = '1h'", "learn = '0s'", "learn_when = 'event.action: b'"] {
+        check_rule(&rule(fine), &expect![""]);
+    }
+}
+
+#[test]
+fn a_rule_that_builds_on_one_outside_of_the_files_that_are_checked_is_right() {
+    let others = ["common/failed-logins".to_owned()].into();
+    let told = |when: &str| {
+        let rule = format!("title = 'x'\nseverity = 'low'\nwhen = '{when}'\n{TESTS}");
+        advice_on(&rule, Advice { all_rules: false, other_rules: Some(&others), ..now() })
+    };
+    assert_eq!(told("rule.id: common/*"), "");
+    assert!(told("rule.id: comon/*").starts_with("unknown-rule: "));
+}
+
+#[test]
 fn a_field_that_no_mapping_fills_is_told_once_in_a_condition() {
     check_rule(
         "when = 'process.name: (a or b) and not process.name: c'",
@@ -203,6 +246,7 @@ fn now() -> Advice<'static> {
         now: Timestamp::parse("2026-02-01T00:00:00Z"),
         signals_retention: Some(Duration::from_hours(24)),
         all_rules: true,
+        other_rules: None,
         samples: None,
         allow: &[],
     }

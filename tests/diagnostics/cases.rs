@@ -86,6 +86,7 @@ impl Workbench {
             now: Timestamp::parse("2026-01-05T12:00:00Z"),
             signals_retention: Some(Duration::from_hours(7 * 24)),
             all_rules: rules.len() > 1,
+            other_rules: None,
             samples: Some(&samples),
             allow: &[],
         };

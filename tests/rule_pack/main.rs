@@ -90,6 +90,7 @@ fn pack() -> CheckReport {
         now: Timestamp::parse("2026-01-05T12:00:00Z"),
         signals_retention: Some(Duration::from_hours(7 * 24)),
         all_rules: true,
+        other_rules: None,
         samples: None,
         allow: &[],
     };

@@ -92,7 +92,7 @@ pub(super) const LINTS: &[Lint] = &[
         Home::Rule,
         "Only alerts of `[new_value]` may belong to something other than the key.",
         "[threshold]\ncount = 5\nwithin = \"10m\"\n[alert]\nper = \"key\"",
-        "[new_value]\nfields = [\"source.ip\"]\n[alert]\nper = \"key\"",
+        "[new_value]\nfields = [\"source.ip\"]\nlearn = \"14d\"\n[alert]\nper = \"key\"",
     ),
     error(
         "bad-template",
@@ -180,6 +180,13 @@ pub(super) const ADVICE: &[Lint] = &[
         "`learn_when` asks for nothing but that a field is there: nearly every event would go through the detector, and anybody's event would teach it.",
         "[new_value]\nfields = [\"source.ip\"]\nlearn_when = 'source.ip: *'",
         "[new_value]\nfields = [\"source.ip\"]\nlearn_when = 'event.category: authentication and event.outcome: success'",
+    ),
+    warning(
+        "learns-nothing",
+        Home::Rule,
+        "Without `learn` and `learn_when` nothing is known at first: whatever everybody has always done opens an alert once.",
+        "[new_value]\nfields = [\"source.ip\"]",
+        "[new_value]\nfields = [\"source.ip\"]\nlearn = \"14d\"",
     ),
     warning(
         "missing-test",
