@@ -246,6 +246,12 @@ pub trait Detector: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether its firings are of the clock and of no event (RULES §3): they have the key's fields and no
+    /// others.
+    fn fires_without_event(&self) -> bool {
+        self.watches()
+    }
+
     /// The keys that it watches though they may never have had an event, each with one value for
     /// each `group_by` field of the rule. `sets` has the lists that it may name.
     fn expected(&self, _sets: &Sets) -> Vec<Vec<Scalar>> {

@@ -9,7 +9,8 @@ use crate::base::document::{Spanned, Table, Text};
 use crate::base::keys::{KeySpec, Shape};
 use crate::base::severity::WORDS;
 use crate::base::{Diagnostic, Diagnostics, duration};
-use crate::detectors::Detector;
+use crate::detectors::{Detector, Parts};
+use crate::event::FieldName;
 
 /// `keep_open` of a rule without a span of its own, and at most of one whose alerts stay open until
 /// its condition is false.
@@ -58,13 +59,26 @@ const SEVERITY: &[KeySpec] = &[
     KeySpec::required("level", Shape::Word(WORDS), "The severity of such a firing."),
 ];
 
+/// The fields that an alert has about something that did not happen.
+#[derive(Clone, Copy)]
+struct Only<'a> {
+    group_by: &'a [FieldName],
+    /// Whether there are events before of which `values()` knows.
+    values: bool,
+}
+
 /// Reads the table; the detector says how long alerts live without it.
 pub(super) fn read(
     table: Option<Table<'_>>,
     detector: Option<&dyn Detector>,
+    group_by: &[FieldName],
     context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> AlertSettings {
+    // The fields that there are, where not every field of an event may be.
+    let silent = detector.filter(|detector| detector.fires_without_event());
+    let only =
+        silent.map(|detector| Only { group_by, values: detector.counted().meets(Parts::ALL) });
     let within = detector.and_then(Detector::within);
     let sustained = detector.is_some_and(Detector::looks_down);
     let is_about_tuples = detector.is_some_and(Detector::is_about_tuples);
@@ -86,10 +100,10 @@ pub(super) fn read(
     }
     settings.title = table
         .text("title", found)
-        .and_then(|text| template(&text, Template::line(&text), context, found));
+        .and_then(|text| template(&text, Template::line(&text), only, context, found));
     settings.summary = table
         .text("summary", found)
-        .and_then(|text| template(&text, Template::parse(&text), context, found));
+        .and_then(|text| template(&text, Template::parse(&text), only, context, found));
     for case in table.tables("severity", found) {
         settings.cases.extend(read_case(case, context, found));
     }
@@ -156,6 +170,7 @@ fn lifetimes(
 fn template(
     text: &Text,
     parsed: Result<Template, Vec<Diagnostic>>,
+    only: Option<Only<'_>>,
     context: &Context<'_>,
     found: &mut Diagnostics,
 ) -> Option<Template> {
@@ -167,7 +182,27 @@ fn template(
         }
     };
     for used in template.used() {
-        fields::check(&used.field, text.locate(used.span.clone()), Scope::Alert, context, found);
+        let span = text.locate(used.span.clone());
+        let known = fields::advise(&used.field, Scope::Alert, context).is_none();
+        fields::check(&used.field, span.clone(), Scope::Alert, context, found);
+        if known
+            && !super::is_alert_field(&used.field)
+            && let Some(only) = only.filter(|only| !only.group_by.contains(&used.field))
+        {
+            let name = used.field.dotted();
+            let message = format!(
+                "`{name}` will be missing: this alert is about something that did not happen, and has the \
+                 fields of `group_by` and no others"
+            );
+            let help = if only.values {
+                format!(
+                    "`values('{name}')` has what the events before had; or put `{name}` into `group_by`"
+                )
+            } else {
+                format!("leave it out, or put `{name}` into `group_by`")
+            };
+            found.push(Diagnostic::warning("field-of-no-event", span, message).help(help));
+        }
     }
     for used in template.used_values() {
         fields::check(&used.field, text.locate(used.span.clone()), Scope::Event, context, found);

@@ -109,7 +109,7 @@ fn walk(
     let exceptions = root.tables("exception", found);
     let exceptions = exceptions.into_iter().filter_map(|t| exception(t, context, found)).collect();
     let alert = root.table("alert", found);
-    let alert = alert::read(alert, detector.as_deref(), context, found);
+    let alert = alert::read(alert, detector.as_deref(), &group_by, context, found);
     let tests = root.tables("test", found);
     let tests = tests.into_iter().filter_map(|t| test_case::read(t, context, found)).collect();
     let threat = threat(&mut root, found);

@@ -279,6 +279,10 @@ impl Detector for Sequence {
         &SPEC
     }
 
+    fn fires_without_event(&self) -> bool {
+        self.0.trailing().is_some()
+    }
+
     fn decides(&self) -> Decides {
         if self.0.waits() { Decides::OnTheClock } else { Decides::OnArrival }
     }

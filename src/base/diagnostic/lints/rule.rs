@@ -147,6 +147,13 @@ pub(super) const ADVICE: &[Lint] = &[
         "the id of a rule, or a pattern of ids",
     ),
     warning(
+        "field-of-no-event",
+        Home::Rule,
+        "A title or summary shows a field of an event where the alert is about one that did not come: it would always be missing.",
+        "group_by = [\"user.name\"]\n[absence]\nwithin = \"6h\"\n[alert]\ntitle = \"nothing from {{ source.ip }}\"",
+        "group_by = [\"user.name\"]\n[absence]\nwithin = \"6h\"\n[alert]\ntitle = \"nothing from {{ user.name }}\"",
+    ),
+    warning(
         "unused-allow",
         Home::Rule,
         "What the rule allows does not occur in it: the line is a leftover, and would hide the next one.",
