@@ -237,15 +237,15 @@ expect = [{ key = { "user.name" = "bob" } }]"#,
         r#"
 events = [{ sample = "door/failed", times = 2 }, { sample = "door/gone", at = "1s" }]
 expect = [{ at = "1s", key = { "user.name" = "eve" }, severity = "high" }]"#,
-        &expect![[r"
+        &expect![[r#"
             a: it holds
               cannot read the sample door/gone.json
               expected 1 alert, found none
                 0s  event     door/failed 1 to 2 of 2  matches  user.name: eve
                 1s  event     door/gone  ✗ cannot be made: cannot read the sample door/gone.json
                 1s  expected  ✗ at 1s, user.name: eve, severity high: no such alert
-                2 events match, and [threshold] count=3 within=5m does not fire for any key
-        "]],
+                2 events match, and [threshold] count = 3, within = "5m" does not fire for any key
+        "#]],
     );
 }
 

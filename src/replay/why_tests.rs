@@ -65,7 +65,7 @@ expect = [{ at = "2m" }]"#,
                 1m  event     event.action: open, user.name: eve  matches no part; of part 2 not `event.action: opened`: event.action = "open"
                 2m  event     event.action: opened, user.name: eve  matches part 2  user.name: eve
                 2m  expected  ✗ at 2m: no such alert
-                1 event matches, and [sequence] within=1h does not fire for any key
+                1 event matches, and [sequence] within = "1h" does not fire for any key
         "#]],
     );
 }
@@ -113,13 +113,13 @@ threshold = { count = 3, within = "5m" }
 name = "it fires"
 events = [{ sample = "door/failed", times = 3, every = "6m" }]
 expect = [{}]"#,
-        &expect![[r"
+        &expect![[r#"
             a: it fires
               expected 1 alert, found none
                 0s…12m  event     door/failed 1 to 3 of 3  matches  user.name: eve
                     0s  expected  ✗ an alert: no such alert
-                3 events match, and [threshold] count=3 within=5m does not fire for any key
-        "]],
+                3 events match, and [threshold] count = 3, within = "5m" does not fire for any key
+        "#]],
     );
 }
 
@@ -134,13 +134,13 @@ spike = { factor = 2, within = "5m", min_events = 3 }
 name = "it fires"
 events = [{ sample = "door/failed", times = 3, every = "1m" }]
 expect = [{}]"#,
-        &expect![[r"
+        &expect![[r#"
             a: it fires
               expected 1 alert, found none
                 0s…2m  event     door/failed 1 to 3 of 3  matches  user.name: eve
                    0s  expected  ✗ an alert: no such alert
-                3 events match, and [spike] factor=2000000/1000000 direction=up within=5m windows=1 min_events=3 does not fire for any key: it is silent until a key's first event is `within` + `baseline` ago
-        "]],
+                3 events match, and [spike] factor = 2, within = "5m", min_events = 3 does not fire for any key: it is silent until a key's first event is `within` + `baseline` ago
+        "#]],
     );
 }
 
