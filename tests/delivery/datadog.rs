@@ -148,7 +148,7 @@ batch = { records = 1001 }
         3 | api_key = { file = '/nowhere/key' }
           |                    ^^^^^^^^^^^^^^
           |
-          = help: set the variable or mount the file where Hark runs, also where it is checked
+          = help: set the variable or mount the file where Hark runs
 
         error[bad-tag]: expected a tag such as `env:prod`, found `a,b`
          --> hark.toml:4:9

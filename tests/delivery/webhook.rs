@@ -165,7 +165,7 @@ timout = '5s'
         2 | url = { env = 'NOWHERE' }
           |               ^^^^^^^^^
           |
-          = help: set the variable or mount the file where Hark runs, also where it is checked
+          = help: set the variable or mount the file where Hark runs
 
         error[bad-secret]: expected `whsec_` and the base64 of 24 to 64 random bytes
          --> hark.toml:3:11
