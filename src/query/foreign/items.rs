@@ -104,7 +104,12 @@ pub(super) fn items<'t>(cursor: &mut Cursor<'t>) -> Option<Items<'t>> {
         if after.keyword().is_some_and(|word| matches!(word, "and" | "or" | "not" | "to")) {
             return None;
         }
-        found.all.push(item(&mut after)?);
+        let item = item(&mut after)?;
+        if closing.is_some() && item.bare().is_some_and(|text| text.contains(['(', '['])) {
+            // No value, and perhaps the begin of the next list: it is not to be looked at for this one, too.
+            return None;
+        }
+        found.all.push(item);
         let end = after;
         after.skip_space();
         let comma = after.at();

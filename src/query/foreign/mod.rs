@@ -269,8 +269,10 @@ impl<'t> Parser<'t, '_> {
             Operator::Greater { .. } | Operator::Less { .. } => return false,
         };
         let mut after = self.cursor;
-        let Some(Items { all: values, comma: Some(comma), apart: true }) =
-            items::items(&mut after).filter(|_| self.cursor.peek() != Some('['))
+        if after.peek() == Some('[') {
+            return false;
+        }
+        let Some(Items { all: values, comma: Some(comma), apart: true }) = items::items(&mut after)
         else {
             return false;
         };
