@@ -47,7 +47,8 @@ fn an_order_to_stop_is_heard_while_hark_waits_for_kafka() {
     send("-TERM", &hark);
     let ended = hark.wait().unwrap();
     assert_eq!(ended.code(), Some(0), "{:?}", lines.collect::<Vec<_>>());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Long before `connect_timeout`, on however slow a machine.
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
 
 fn send(signal: &str, to: &Child) {
