@@ -57,30 +57,14 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::diagnostic::SourceText;
-    use crate::mapping::{Common, Mappings, Options, Tables};
-    use crate::query::Sets;
-
-    const DOOR: &str = r#"
-detect = 'raw.door: *'
-[fields]
-"@timestamp" = "when"
-"user.name"  = "who"
-"#;
+    use crate::replay::through::door;
 
     /// The fields of a record as a line, or the reason that it has none.
     fn shown(common: bool, record: &str) -> Result<String, &'static str> {
         let wanted = ["@timestamp", "user.name", "source.ip", "event.dataset"];
         let wanted = wanted.map(|name| FieldName::from_keys([name]));
         let fields = Fields::new(&wanted, |layout| {
-            if common {
-                return Through::Nothing(Common::new(layout, Options::default()));
-            }
-            let door = [SourceText::new("door.toml", DOOR)];
-            let (sets, options) = (Sets::new(), Options::default());
-            let (mappings, found) = Mappings::load(&door, &Tables::new(), layout, &sets, options);
-            assert!(found.is_empty(), "{found:?}");
-            Through::Detected(mappings, "t".into())
+            if common { door::common(layout) } else { door::detected(layout) }
         });
         let fields = fields.of(record.as_bytes(), 0);
         fields.map(|fields| Value::from(fields).to_string()).map_err(|why| why.reason.code())

@@ -86,27 +86,12 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::diagnostic::SourceText;
-    use crate::mapping::{Common, Mappings, Options, Tables};
-
-    const DOOR: &str = r#"
-detect = 'raw.door: *'
-[fields]
-"@timestamp" = "when"
-"user.name"  = "who"
-"#;
+    use crate::replay::through::door;
 
     fn search(query: &str, common: bool) -> Search {
         let query = Query::parse(query).unwrap();
         let through = |layout: &Layout| {
-            if common {
-                return Through::Nothing(Common::new(layout, Options::default()));
-            }
-            let door = [SourceText::new("door.toml", DOOR)];
-            let (sets, options) = (Sets::new(), Options::default());
-            let (mappings, found) = Mappings::load(&door, &Tables::new(), layout, &sets, options);
-            assert!(found.is_empty(), "{found:?}");
-            Through::Detected(mappings, "t".into())
+            if common { door::common(layout) } else { door::detected(layout) }
         };
         Search::new(&query, &Sets::new(), Limits::default(), through).unwrap()
     }

@@ -82,3 +82,34 @@ impl Through {
         Position { topic, partition: 0, offset }
     }
 }
+
+/// What the tests of this folder read records through.
+#[cfg(test)]
+pub(super) mod door {
+    use super::Through;
+    use crate::base::diagnostic::SourceText;
+    use crate::event::Layout;
+    use crate::mapping::{Common, Mappings, Options, Tables};
+    use crate::query::Sets;
+
+    const DOOR: &str = r#"
+detect = 'raw.door: *'
+[fields]
+"@timestamp" = "when"
+"user.name"  = "who"
+"#;
+
+    /// Records are common fields already.
+    pub(in crate::replay) fn common(layout: &Layout) -> Through {
+        Through::Nothing(Common::new(layout, Options::default()))
+    }
+
+    /// One mapping, of records with a `door`.
+    pub(in crate::replay) fn detected(layout: &Layout) -> Through {
+        let door = [SourceText::new("door.toml", DOOR)];
+        let (sets, options) = (Sets::new(), Options::default());
+        let (mappings, found) = Mappings::load(&door, &Tables::new(), layout, &sets, options);
+        assert!(found.is_empty(), "{found:?}");
+        Through::Detected(mappings, "t".into())
+    }
+}
