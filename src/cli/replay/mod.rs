@@ -64,7 +64,7 @@ mistakes in rules, mappings or configuration, or an alert opened under --deny-al
 command line is wrong.
 
 Examples:
-  hark replay yesterday.jsonl.gz
+  hark replay tests/data/invictus_cloudtrail.jsonl.gz
   hark replay --sort newest-first.jsonl
   hark replay --rules rules/mine/key-spree.toml --mapping opsknight audit.jsonl
   hark replay --kafka --from -7d                    all sources, the last seven days
